@@ -1,0 +1,1 @@
+"""A circuit breaker for sync and async code. Standard library only."""

@@ -1,0 +1,1 @@
+"""What a chat server decides. No IO: no sockets, tasks, clock, files, logging or randomness."""

@@ -1,0 +1,1 @@
+"""The `palaver` command: parsing and printing only."""

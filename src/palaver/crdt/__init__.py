@@ -1,0 +1,1 @@
+"""A last-writer-wins element set and a hybrid logical clock."""

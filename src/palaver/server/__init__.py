@@ -1,0 +1,1 @@
+"""What a chat server does: sockets, HTTP, stores, identity, metrics, shutdown."""
