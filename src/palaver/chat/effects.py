@@ -19,7 +19,7 @@ Connection = Hashable
 
 
 class Urgency(Enum):
-    """What a broadcast is worth to a reader that cannot keep up: the first is dropped, the second merged, the last kept."""
+    """What a broadcast is worth to a reader that cannot keep up: dropped, merged, kept, in this order."""
 
     TYPING = 0
     PRESENCE = 1
@@ -51,7 +51,7 @@ class Broadcast(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subscribe(msgspec.Struct, frozen=True, gc=False):
-    """From here on the connection gets the room's broadcasts. Earlier broadcasts, also unwritten ones, are not for it."""
+    """From here on the connection gets the room's broadcasts. Earlier ones, also unwritten, are not for it."""
 
     connection: Connection
     room: str
@@ -150,7 +150,7 @@ LogJob = Append | Load | Page | Fates | Redact | Save
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """The message is as safe as the log's durability says. For a duplicate, `seq`, `mid`, `time` are the first one's."""
+    """The message is as safe as the log's durability says. A duplicate has the first one's `seq`, `mid`, `time`."""
 
     job: Append
     seq: int

@@ -27,9 +27,9 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
             remedy="Send one JSON object per text frame.",
         ),
         "invalid_frame": ErrorCode(
-            "The frame is not an object, is binary, or has a missing, unknown or wrongly typed field, which `field` names.",
+            "Not an object, binary, or with a missing, unknown or wrongly typed field, which `field` names.",
             retryable=False,
-            remedy="Compare the frame with the protocol page; unknown fields are refused so that a typing mistake shows.",
+            remedy="Compare the frame with the protocol page. Unknown fields are refused: a typing mistake must show.",
         ),
         "unknown_type": ErrorCode(
             "There is no request of this `type`.", retryable=False, remedy="Use a `type` from the protocol page."
@@ -47,7 +47,7 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
         "invalid_text": ErrorCode(
             "The text is empty, too long, or has a control character.",
             retryable=False,
-            remedy="Send 1 to `limits.text_chars` characters; line breaks and tabs are fine, other control characters are not.",
+            remedy="Send 1 to `limits.text_chars` characters; of the control characters only line breaks and tabs.",
         ),
         "unauthenticated": ErrorCode(
             "The connection has not authenticated, or the request needs a token where guests are not allowed.",
@@ -116,7 +116,8 @@ CLOSES: Mapping[int, CloseCode] = MappingProxyType(
         4102: CloseCode("heartbeat_lost", "Nothing was heard within the heartbeat's timeout."),
         4108: CloseCode("slow_reader", "The connection read too slowly and too much was waiting for it."),
         4110: CloseCode(
-            "too_many_connects", "Over the limit of connects from one address; `retry_after_ms` came before."
+            "too_many_connects",
+            "Over the limit of connects from one address; the error before it has `retry_after_ms`.",
         ),
         4201: CloseCode("shutdown", "The server is shutting down."),
         4301: CloseCode("token_expired", "The token expired and was not renewed."),
