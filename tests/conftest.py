@@ -7,6 +7,9 @@ import pytest
 
 _REQUIRE_ALL = "PALAVER_REQUIRE_ALL"
 
+# Fixtures that start a real Valkey, for every part.
+pytest_plugins = ["tests.valkey"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
