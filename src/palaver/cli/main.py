@@ -10,7 +10,11 @@ from palaver import __version__
 
 # Sub-command -> "module:attribute". A module is imported when its command is used, so `palaver serve` never
 # pays for numpy and `palaver lock` works without a page having been built.
-_COMMANDS: Mapping[str, str] = MappingProxyType({})
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "review": "palaver.cli.review:review",
+    }
+)
 
 
 class _LazyGroup(click.Group):

@@ -1,1 +1,1 @@
-"""Blind peer review of answers: N models answer, each judges all the others."""
+"""Blind peer review: several models answer, each grades all the others."""

@@ -1,0 +1,1 @@
+"""Reports: the published Markdown form, and the measured one as Markdown, HTML, CSV and JSON."""
