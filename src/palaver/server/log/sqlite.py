@@ -1,0 +1,167 @@
+"""The default log: an SQLite database in a directory of its own, with one thread that writes and reads it.
+
+The thread takes everything that is queued, performs it as one transaction (group commit: one wait for the disk for all
+of them) and hands all results to the loop in one call. While it waits for the disk the next batch gathers, so that the
+batches grow with the load and nothing waits for a timer.
+
+Invariants: only the writer's thread touches the connection after `start`; only the loop's thread touches the
+statistics and the queue's depth; a result is delivered after its commit.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from palaver.chat.effects import Failed, LogJob
+from palaver.chat.records import Durability, Sanction
+from palaver.server.log.errors import LogClosedError
+from palaver.server.log.opening import open_store
+from palaver.server.log.port import OVERLOADED, OnResults
+from palaver.server.log.retention import Retention
+from palaver.server.log.statistics import LogStatistics
+from palaver.server.log.writer import Outcome, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Jobs that found the queue full; they only wait for their turn to be told."""
+
+    jobs: Sequence[LogJob]
+
+
+_Entry = Sequence[LogJob] | _Refused | None  # None ends the thread
+
+
+class SqliteLog:
+    """Keeps messages in `directory`, which it locks against other processes and creates where it is missing.
+
+    Opening blocks for disk IO and raises LogError. `now_ms` gives milliseconds since the Unix epoch and is called in
+    the writer's thread. `queue_jobs` is how many jobs may wait; a transaction takes what is queued, and no further
+    submission once it has `batch_jobs`.
+    """
+
+    durability: Durability = "disk"
+
+    def __init__(
+        self,
+        directory: Path,
+        retention: Retention,
+        *,
+        now_ms: Callable[[], int],
+        queue_jobs: int = 20_000,
+        batch_jobs: int = 2_000,
+    ) -> None:
+        self._store = open_store(directory)
+        self.epoch = self._store.epoch
+        self.secret = self._store.secret
+        self.statistics = LogStatistics()
+        self._writer = Writer(self._store, retention, now_ms)
+        self._queue: SimpleQueue[_Entry] = SimpleQueue()
+        self._queue_jobs, self._batch_jobs = queue_jobs, batch_jobs
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_results: OnResults | None = None
+        self._thread: threading.Thread | None = None
+        self._closed: asyncio.Future[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether one more job would be refused."""
+        return self.statistics.queued_jobs >= self._queue_jobs
+
+    def sanctions(self) -> Sequence[Sanction]:
+        """See Log.sanctions."""
+        return self._store.sanctions
+
+    def start(self, on_results: OnResults) -> None:
+        """See Log.start."""
+        assert self._thread is None, "a log is started once"
+        self._loop, self._on_results = asyncio.get_running_loop(), on_results
+        self._thread = threading.Thread(target=self._write, name="palaver-log", daemon=True)
+        self._thread.start()
+
+    def submit(self, jobs: Sequence[LogJob]) -> None:
+        """See Log.submit."""
+        if self._thread is None or self._closed is not None:
+            raise LogClosedError
+        if not jobs:
+            return
+        statistics = self.statistics
+        room = self._queue_jobs - statistics.queued_jobs
+        if len(jobs) <= room:
+            statistics.queued_jobs += len(jobs)
+            self._queue.put(jobs)
+            return
+        if room:
+            statistics.queued_jobs += room
+            self._queue.put(jobs[:room])
+        self._queue.put(_Refused(jobs[room:]))
+
+    async def close(self) -> None:
+        """See Log.close."""
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            if self._thread is None:
+                self._store.close()
+                self._closed.set_result(None)
+            self._queue.put(None)
+        await asyncio.shield(self._closed)
+        if self._thread is not None:
+            self._thread.join()
+
+    # ---- the writer's thread -------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        entry: _Entry = ()
+        while entry is not None:
+            jobs, entry = self._gather(self._queue.get())
+            if jobs:
+                self._hand_over(self._writer.perform(jobs), len(jobs))
+            if isinstance(entry, _Refused):
+                refused = Outcome([Failed(job, OVERLOADED) for job in entry.jobs], failed=len(entry.jobs))
+                self._hand_over(refused, 0)
+        self._writer.close()
+        self._on_loop(self._finish)
+
+    def _gather(self, entry: _Entry) -> tuple[list[LogJob], _Entry]:
+        """All jobs that are queued now, from `entry` on, and the entry that ended them (none: an empty one)."""
+        jobs: list[LogJob] = []
+        while entry is not None and not isinstance(entry, _Refused):
+            jobs.extend(entry)
+            if len(jobs) >= self._batch_jobs or self._queue.empty():
+                return jobs, ()
+            entry = self._queue.get()
+        return jobs, entry
+
+    def _hand_over(self, outcome: Outcome, answered: int) -> None:
+        self._on_loop(self._deliver, outcome, answered)
+
+    def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None, "start sets it"
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass  # the loop was closed without close(): what was committed stays, nobody is left to be told
+
+    # ---- on the loop ---------------------------------------------------------------------------------------------
+
+    def _deliver(self, outcome: Outcome, answered: int) -> None:
+        statistics = self.statistics
+        statistics.queued_jobs -= answered
+        statistics.refused += len(outcome.results) - answered
+        statistics.failed += outcome.failed
+        statistics.stored += outcome.stored
+        statistics.duplicates += outcome.duplicates
+        if answered:
+            statistics.commit_seconds.observe(outcome.seconds)
+            statistics.batch_jobs.observe(answered)
+            statistics.reopened = outcome.reopened
+            statistics.wal_bytes = outcome.wal_bytes
+        assert self._on_results is not None, "start sets it"
+        self._on_results(outcome.results)
+
+    def _finish(self) -> None:
+        assert self._closed is not None, "only close ends the thread"
+        self._closed.set_result(None)
