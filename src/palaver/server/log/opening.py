@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from palaver.chat.records import Sanction
@@ -54,21 +54,38 @@ CREATE TABLE sanctions (
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Store:
-    """An open, locked store and what is read from it once."""
+    """An open, locked store and what is read from it once. Only `connection` changes: see `reopen`."""
 
-    directory: Path
+    path: Path  # of the database file
     connection: sqlite3.Connection
     lock: int  # the lock file's descriptor
+    inode: int  # of the database file
     epoch: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     sanctions: tuple[Sanction, ...]
 
-    @property
-    def path(self) -> Path:
-        """The database file."""
-        return self.directory / DATABASE
+    def in_place(self) -> bool:
+        """Whether the open database file is still the one at its path."""
+        try:
+            return os.stat(self.path).st_ino == self.inode  # noqa: PTH116 - once per commit
+        except OSError:
+            return False
+
+    def reopen(self) -> None:
+        """Replace the connection by one that could write just now. Raises sqlite3.Error; then the old one stays.
+
+        Only while `in_place`: another file may know less than was acknowledged.
+        """
+        connection = connect(self.path)
+        try:
+            connection.execute("UPDATE meta SET value = value WHERE key = 'epoch'")
+        except BaseException:
+            connection.close()
+            raise
+        self.connection.close()
+        self.connection = connection
 
     def close(self) -> None:
         """Close the database, then let others have the directory."""
@@ -89,7 +106,8 @@ def open_store(directory: Path) -> Store:
         connection = connect(path)
         try:
             epoch, secret = _identify(connection, path)
-            return Store(directory, connection, lock, epoch, secret, tuple(_sanctions(connection)))
+            sanctions = tuple(_sanctions(connection))
+            return Store(path, connection, lock, path.stat().st_ino, epoch, secret, sanctions)
         except BaseException:
             connection.close()
             raise

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from palaver.chat.effects import Failed, LogJob
 from palaver.chat.records import Durability, Sanction
@@ -23,6 +23,8 @@ from palaver.server.log.port import OVERLOADED, OnResults
 from palaver.server.log.retention import Retention
 from palaver.server.log.statistics import LogStatistics
 from palaver.server.log.writer import Outcome, Writer
+
+_IDLE_SECONDS = 1.0  # without jobs for so long, a slice of old rows is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +118,23 @@ class SqliteLog:
     def _write(self) -> None:
         entry: _Entry = ()
         while entry is not None:
-            jobs, entry = self._gather(self._queue.get())
+            jobs, entry = self._gather()
             if jobs:
                 self._hand_over(self._writer.perform(jobs), len(jobs))
+            self._writer.tend(idle=not jobs)
             if isinstance(entry, _Refused):
                 refused = Outcome([Failed(job, OVERLOADED) for job in entry.jobs], failed=len(entry.jobs))
                 self._hand_over(refused, 0)
         self._writer.close()
         self._on_loop(self._finish)
 
-    def _gather(self, entry: _Entry) -> tuple[list[LogJob], _Entry]:
-        """All jobs that are queued now, from `entry` on, and the entry that ended them (none: an empty one)."""
+    def _gather(self) -> tuple[list[LogJob], _Entry]:
+        """Wait a while for jobs; all that are queued then, and the entry that ended them (none: an empty one)."""
         jobs: list[LogJob] = []
+        try:
+            entry = self._queue.get(timeout=_IDLE_SECONDS)
+        except Empty:
+            return jobs, ()
         while entry is not None and not isinstance(entry, _Refused):
             jobs.extend(entry)
             if len(jobs) >= self._batch_jobs or self._queue.empty():

@@ -204,10 +204,19 @@ class Transaction:
         slack = max(self._retention.history, _TRIM_SLACK)
         for room in self._rooms.values():
             if room.last - self._retention.history - room.trimmed > slack:
-                self.trim_room(room, self._retention.floor(room.last))
+                self._trim_to(room, self._retention.floor(room.last))
 
-    def trim_room(self, room: Room, floor: int) -> None:
-        """Remove a room's messages up to `floor`, a bounded number of them, and remember that they are gone."""
+    def retain(self, name: str) -> bool:
+        """Remove what is not kept of a room, a bounded number of messages. True when nothing is left to remove."""
+        room = self._room(name)
+        if room is None:
+            return True
+        floor = self._floor(room)
+        if floor > room.trimmed:
+            self._trim_to(room, floor)
+        return room.trimmed == floor
+
+    def _trim_to(self, room: Room, floor: int) -> None:
         room.trimmed = min(floor, room.trimmed + _TRIM_ROWS)
         self._connection.execute("DELETE FROM messages WHERE room = ? AND seq <= ?", (room.id, room.trimmed))
         self._connection.execute("UPDATE rooms SET trimmed = ? WHERE id = ?", (room.trimmed, room.id))
