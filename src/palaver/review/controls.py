@@ -9,9 +9,10 @@ matrix.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from palaver.review import blind
-from palaver.review.records import ControlKind, Evaluation
+from palaver.review.records import ControlKind, Evaluation, digest
 from palaver.review.rubric import HIGHEST
 
 PREFIX = "control:"
@@ -26,7 +27,7 @@ _DICTATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Control:
     """One hidden item for one judge. `dictated` is what an injected answer asks for, in the rubric's order."""
 
@@ -40,6 +41,11 @@ class Control:
     def subject(self) -> str:
         """What a record of its judgment has as its subject."""
         return PREFIX + self.kind
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the text."""
+        return digest(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,11 @@ class UnhealthyError(Exception):
 
 @final
 class GuardOpenError(Exception):
-    """What a guard raises instead of making the call. `retry_after_seconds` may be 0 if it does not know."""
+    """What a guard raises instead of making the call. `retry_after` is in seconds, `None` if it does not know."""
 
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__(retry_after_seconds)
-        self.retry_after_seconds = retry_after_seconds
+    def __init__(self, retry_after: float | None = None) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
 
 
 def of_status(status: int, detail: str, retry_after_seconds: float | None = None, request: str = "") -> Failure:

@@ -79,6 +79,7 @@ class Records:
     votes: dict[str, Vote] = field(default_factory=dict)
     reopened: int = 0
     cancelled: Cancel | None = None
+    _chosen: tuple[tuple[str, ...], Mapping[str, tuple[Control, ...]]] | None = None
 
     def add(self, record: Record) -> None:
         """File one record. Raises `LedgerError` for a second, different evaluation."""
@@ -96,6 +97,16 @@ class Records:
             case Evaluation():
                 if record != self.evaluation:
                     raise LedgerError(f"{record.id} does not belong to {self.evaluation.id}")
+
+    def chosen_controls(self, answers: Mapping[str, Answer]) -> Mapping[str, tuple[Control, ...]]:
+        """Each judge's controls, drawn once for a set of settled answers."""
+        texts = {key: each.text for key, each in answers.items() if each.judged}
+        drawn_for = (*texts, *(answers[key].digest for key in texts))
+        if self._chosen is None or self._chosen[0] != drawn_for:
+            whole = [key for key in texts if answers[key].status != "cut"]
+            judges = self.evaluation.judges
+            self._chosen = (drawn_for, {each.key: choose(self.evaluation, each.key, texts, whole) for each in judges})
+        return self._chosen[1]
 
     @property
     def attempts(self) -> int:
@@ -307,14 +318,11 @@ def _controls(records: Records, answers: Mapping[str, Answer]) -> Mapping[tuple[
     """Controls are chosen when all answers are settled, so that the choice does not depend on who was first."""
     if not all(each.settled for each in answers.values()):
         return {}
-    texts = {key: each.text for key, each in answers.items() if each.judged}
-    whole = [key for key in texts if answers[key].status != "cut"]
-    found = {}
-    for judge in records.evaluation.judges:
-        for control in choose(records.evaluation, judge.key, texts, whole):
-            subject = control.subject
-            found[judge.key, subject] = (control, cell(records, judge.key, subject, digest(control.text)))
-    return found
+    return {
+        (judge, control.subject): (control, cell(records, judge, control.subject, control.digest))
+        for judge, drawn in records.chosen_controls(answers).items()
+        for control in drawn
+    }
 
 
 def _bill(records: Records) -> tuple[int, int]:

@@ -55,30 +55,34 @@ class Request:
 class Guard(Protocol):
     """Stands before every call to one provider: a circuit breaker, or nothing.
 
-    `call` awaits the operation and returns its result. It counts an `UnhealthyError` against the provider and lets it
-    through; while it admits no calls it raises `GuardOpenError` without starting the operation.
+    `acall` awaits the operation and returns its result. It counts an `UnhealthyError` against the provider and lets it
+    through; while it admits no calls it raises its own error without starting the operation. `CircuitBreaker` of
+    `palaver.breaker` is one, with its `CircuitOpenError` as `refusal`.
     """
 
-    async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Make the call, or raise `GuardOpenError`."""
+    async def acall(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Make the call, or raise the guard's refusal."""
         ...
 
 
 class Unguarded:
     """The guard that lets everything through."""
 
-    async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def acall(self, function: Callable[[], Awaitable[T]]) -> T:
         """Make the call."""
-        return await operation()
+        return await function()
 
 
 class Client:
     """Calls one provider. Use it through `connect`."""
 
-    def __init__(self, provider: Provider, http: httpx.AsyncClient, guard: Guard) -> None:
+    def __init__(
+        self, provider: Provider, http: httpx.AsyncClient, guard: Guard, refusal: type[Exception] = GuardOpenError
+    ) -> None:
         self.provider = provider
         self._http = http
         self._guard = guard
+        self._refusal = refusal
 
     async def complete(self, request: Request, hear: Callable[[str], None] | None = None) -> Reply | Failure:
         """Ask once. `hear` gets each piece of text as it arrives, where the provider streams."""
@@ -90,11 +94,11 @@ class Client:
             return result
 
         try:
-            return await self._guard.call(attempt)
+            return await self._guard.acall(attempt)
         except UnhealthyError as error:
             return error.failure
-        except GuardOpenError as refused:
-            return Failure("waiting", retry_after_seconds=refused.retry_after_seconds)
+        except self._refusal as refused:
+            return Failure("waiting", retry_after_seconds=getattr(refused, "retry_after", None))
 
     async def _attempt(self, request: Request, hear: Callable[[str], None] | None) -> Reply | Failure:
         deadline = self.provider.deadline_seconds
@@ -186,12 +190,19 @@ def authorisation(provider: Provider, environment: Mapping[str, str]) -> dict[st
 
 @asynccontextmanager
 async def connect(
-    provider: Provider, guard: Guard | None = None, environment: Mapping[str, str] | None = None
+    provider: Provider,
+    guard: Guard | None = None,
+    refusal: type[Exception] = GuardOpenError,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Client]:
-    """A client with a connection pool of its own. Raises `ConfigurationError` if the provider's key is not set."""
+    """A client with a connection pool of its own.
+
+    `refusal` is what the guard raises while it admits no calls; its `retry_after`, if it has one, says for how many
+    seconds. Raises `ConfigurationError` if the provider's key is not set.
+    """
     headers = authorisation(provider, os.environ if environment is None else environment)
     limits = httpx.Limits(max_connections=provider.in_flight, max_keepalive_connections=provider.in_flight)
     timeout = httpx.Timeout(provider.deadline_seconds, connect=min(_CONNECT_SECONDS, provider.deadline_seconds))
     base = provider.base_url.rstrip("/") + "/"
     async with httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=timeout) as http:
-        yield Client(provider, http, Unguarded() if guard is None else guard)
+        yield Client(provider, http, Unguarded() if guard is None else guard, refusal)

@@ -37,7 +37,7 @@ from palaver.review.throttle import FIRST_BACKOFF_SECONDS, Throttle
 
 
 class Ledger(Protocol):
-    """Where the records are. `append` returns when the record is durable and refuses one under a lost claim."""
+    """Where the records are. A record is kept once `append` has returned, and durable once `sync` has."""
 
     @property
     def replica(self) -> str:
@@ -50,6 +50,10 @@ class Ledger(Protocol):
 
     async def append(self, record: Record, claim: Claim | None = None) -> None:
         """Keep a record. Raises `ClaimLostError` if the claim is no longer held."""
+        ...
+
+    async def sync(self) -> None:
+        """Wait until everything that was appended survives the machine."""
         ...
 
     async def refresh(self) -> bool:
@@ -214,12 +218,18 @@ class Runner:
             await asyncio.sleep(pause if pause is not None else self.pace.poll_seconds)
         else:
             await asyncio.wait(self._under_way, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        got: list[_Got] = []
         for task in [task for task in self._under_way if task.done()]:
             call = self._under_way.pop(task)
             self._reserved.pop(call.task, None)
-            await self._keep(task.result())
-        if self._elsewhere and await self.ledger.refresh():
-            self._take_in()
+            got.append(task.result())
+        for each in got:
+            await self._keep(each)
+        if got:
+            await self.ledger.sync()
+        if self._elsewhere:
+            await self.ledger.refresh()
+        self._take_in()
 
     def _pause(self) -> float | None:
         """Seconds until a call that waits for its time may start; `None` if only the end of a call can help."""
@@ -268,7 +278,6 @@ class Runner:
         if spent is not None:
             trace = outcomes.Trace(trace.replica, trace.stamp, spent)
         await self.ledger.append(outcomes.record(self._matrix.evaluation, call, result, trace), got.claim)
-        self._take_in()
 
     def _weigh(self, call: Call, failure: Failure, started: float, now: float) -> tuple[bool, bool]:
         """Whether a failure is kept as an attempt, and whether it uses up the whole round.
@@ -291,6 +300,8 @@ class Runner:
     def _take_in(self) -> None:
         """Compute the matrix afresh and tell what became settled."""
         before, after = self._matrix, self.ledger.matrix()
+        if after is before:
+            return
         self._matrix = after
         self._open = self._callable()
         for key, answer in after.answers.items():

@@ -53,11 +53,10 @@ class StubModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole stub. `replay` is the path of a published result file whose marks are given again."""
+    """A whole stub. `latency_seconds` is that of models which are not in the script."""
 
     seed: str = "stub"
     model: tuple[StubModel, ...] = ()
-    replay: str | None = None
     latency_seconds: float = 0.0
 
     def find(self, model: str) -> StubModel:
