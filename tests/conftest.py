@@ -4,8 +4,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _REQUIRE_ALL = "PALAVER_REQUIRE_ALL"
+
+# A busy machine is no fault of the code: examples are counted, never timed.
+settings.register_profile("palaver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("palaver")
 
 # Fixtures that start a real Valkey, for every part.
 pytest_plugins = ["tests.valkey"]

@@ -97,6 +97,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     cid: str | None
     mid: str
     time: int
+    accepted: float = 0.0  # monotonic; the engine's own, for giving the place in the rate window back
 
 
 class Load(msgspec.Struct, frozen=True, gc=False):

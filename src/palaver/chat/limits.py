@@ -1,0 +1,118 @@
+"""How often is too often. Plain arithmetic on monotonic seconds; the clock is a parameter.
+
+Two shapes. `SlidingWindow` is exact (at most N in *any* window, whatever the phase) and is what a user's messages are
+counted with. A bucket is one float, the "theoretical arrival time" of the generic cell rate algorithm (ITU-T I.371),
+and is what everything is guarded with of which there may be very many.
+"""
+
+from collections import deque
+from math import ceil
+
+_ROUNDING = 1e-9  # seconds; below what sums of floats can be trusted to
+
+
+class SlidingWindow:
+    """At most `limit` events in any span of `seconds`. Refused events leave no trace."""
+
+    __slots__ = ("_seconds", "_times")
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._times: deque[float] = deque(maxlen=limit)
+        self._seconds = seconds
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more event is allowed; 0.0 if it is allowed now."""
+        times = self._times
+        if len(times) < (times.maxlen or 0):
+            return 0.0
+        return max(0.0, times[0] + self._seconds - now)
+
+    def take(self, now: float) -> None:
+        """Count one event. Only after `wait(now)` said 0.0."""
+        self._times.append(now)
+
+    def give_back(self, taken: float) -> None:
+        """Forget the event counted at `taken`, if it is still remembered: it turned out not to have happened."""
+        try:
+            self._times.remove(taken)
+        except ValueError:
+            pass  # so long ago that it weighs nothing
+
+    def remaining(self, now: float) -> int:
+        """How many events are allowed now."""
+        start = now - self._seconds
+        return (self._times.maxlen or 0) - sum(1 for time in self._times if time > start)
+
+    def reset(self, now: float) -> float:
+        """Seconds until nothing counts any more."""
+        return max(0.0, self._times[-1] + self._seconds - now) if self._times else 0.0
+
+
+class Bucket:
+    """The rule of a bucket: `rate` events a second, `burst` at once. The state of each is one float kept elsewhere."""
+
+    __slots__ = ("_interval", "_tolerance")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._interval = 1.0 / rate
+        self._tolerance = self._interval * (burst - 1)
+
+    def wait(self, arrival: float, now: float) -> float:
+        """Seconds until one more event is allowed by the state `arrival`; 0.0 if it is allowed now."""
+        wait = arrival - self._tolerance - now
+        return wait if wait > _ROUNDING else 0.0
+
+    def take(self, arrival: float, now: float) -> float:
+        """The state after one more event."""
+        return max(arrival, now) + self._interval
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds, rounded up: after so long the request *is* accepted."""
+    return ceil(seconds * 1000)
+
+
+class UserWindows:
+    """Each user's window of accepted messages, kept while it weighs anything.
+
+    A guest who comes back from the same address under another identity takes over the window of a guest who left
+    there: reconnecting and renaming buy nothing, and an honest neighbour waits at most one window.
+    """
+
+    __slots__ = ("_left_behind", "_limit", "_seconds", "_windows")
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._windows: dict[str, SlidingWindow] = {}
+        self._left_behind: dict[str, list[SlidingWindow]] = {}  # by address
+
+    def __len__(self) -> int:
+        return len(self._windows) + len(self._left_behind)
+
+    def of(self, user_id: str) -> SlidingWindow:
+        """The user's window."""
+        window = self._windows.get(user_id)
+        if window is None:
+            window = self._windows[user_id] = SlidingWindow(self._limit, self._seconds)
+        return window
+
+    def leave_behind(self, user_id: str, ip: str, now: float) -> None:
+        """A guest's last connection is gone: what they sent lately stays with the address."""
+        window = self._windows.get(user_id)
+        if window is not None and window.reset(now) > 0.0:
+            self._left_behind.setdefault(ip, []).append(window)
+
+    def take_over(self, user_id: str, ip: str, now: float) -> None:
+        """A new guest starts with the fullest window left behind at the address, if there is one."""
+        windows = self._left_behind.get(ip)
+        if windows:
+            fullest = min(windows, key=lambda window: window.remaining(now))
+            windows.remove(fullest)
+            self._windows[user_id] = fullest
+
+    def sweep(self, now: float) -> None:
+        """Forget what weighs nothing any more."""
+        self._windows = {user: window for user, window in self._windows.items() if window.reset(now) > 0.0}
+        alive = {ip: [one for one in windows if one.reset(now) > 0.0] for ip, windows in self._left_behind.items()}
+        self._left_behind = {ip: windows for ip, windows in alive.items() if windows}

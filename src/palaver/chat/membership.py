@@ -1,0 +1,129 @@
+"""Who is in which room, and how the others hear of it: a join once, a leave once, collected into batches.
+
+A user is in a room on one or more connections. When the last one goes without saying `leave`, the place is kept for
+the grace period, so that a reconnect is no event for anybody else.
+
+Refuses to do: rights, messages. Invariants: the others hear of a user at most one join before each leave; a room with
+nobody in it is not in memory.
+"""
+
+from itertools import islice
+from typing import NamedTuple
+
+from palaver.chat import replies
+from palaver.chat.effects import Broadcast, Subscribe, Unsubscribe, Urgency
+from palaver.chat.people import Person
+from palaver.chat.records import User
+from palaver.chat.rooms import Member, Room
+from palaver.chat.session import Session
+from palaver.chat.state import State
+
+
+class Grace(NamedTuple):
+    """The timer that ends a place kept for somebody without a connection."""
+
+    room: str
+    user: str
+
+
+class PresencePush(NamedTuple):
+    """The timer that tells a room who came and went."""
+
+    room: str
+
+
+class Membership:
+    """The one writer of rooms' members and of sessions' rooms."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def enter(self, session: Session, room: Room, now: float) -> None:
+        """Put a connection into a room. It gets broadcasts from here on."""
+        person = session.person
+        assert person is not None
+        member = room.members.get(person.user.id)
+        if member is None:
+            member = room.members[person.user.id] = Member(person)
+            person.places += 1
+            room.note_joined(person.user)
+            self._push_later(room, now)
+        if member.leaves_at is not None:
+            member.leaves_at = None
+            self._state.timers.cancel(Grace(room.name, person.user.id))
+        if room.name not in session.rooms:
+            member.sessions.append(session)
+            session.rooms[room.name] = room
+        self._state.out.append(Subscribe(session.connection, room.name))
+
+    def leave(self, session: Session, room: Room, now: float, *, grace: bool) -> None:
+        """Take a connection out of a room; with `grace`, the user's place is kept for a while."""
+        person = session.person
+        assert person is not None
+        del session.rooms[room.name]
+        self._state.out.append(Unsubscribe(session.connection, room.name))
+        member = room.members[person.user.id]
+        member.sessions.remove(session)
+        if member.sessions:
+            return
+        seconds = self._state.settings.leave_grace_seconds
+        if grace and seconds > 0:
+            member.leaves_at = now + seconds
+            self._state.timers.set(Grace(room.name, person.user.id), member.leaves_at)
+        else:
+            self.expel(room, member, now)
+
+    def grace_over(self, key: Grace, now: float) -> None:
+        """Nobody came back in time."""
+        room = self._state.rooms.get(key.room)
+        member = room.members.get(key.user) if room is not None else None
+        if room is not None and member is not None and not member.sessions:
+            self.expel(room, member, now)
+
+    def rename(self, person: Person, now: float) -> None:
+        """Tell each room a person is in that their name is another now."""
+        for room in self._state.rooms.values():
+            if person.user.id in room.members:
+                room.note_renamed(person.user)
+                self._push_later(room, now)
+
+    def push(self, key: PresencePush, now: float) -> None:
+        """Tell a room who came and went since the last time."""
+        room = self._state.rooms.get(key.room)
+        if room is None or not room.changes:
+            return
+        joined = [user for change, user in room.changes.values() if change != "left"]
+        left = [user for change, user in room.changes.values() if change == "left"]
+        room.changes.clear()
+        count = len(room.members)
+        if count > self._state.settings.presence_members:
+            joined = left = []
+        room.last_broadcast = now
+        frame = replies.encode(replies.Presence(room.name, joined, left, count))
+        self._state.out.append(Broadcast(room.name, frame, Urgency.PRESENCE))
+
+    def list(self, room: Room) -> list[User]:
+        """The members, at most as many as presence tells of."""
+        return [member.person.user for member in islice(room.members.values(), self._state.settings.presence_members)]
+
+    def drop_if_empty(self, room: Room) -> None:
+        """Free the memory of a room that nobody is in."""
+        if room.empty and self._state.rooms.get(room.name) is room:
+            del self._state.rooms[room.name]
+            self._state.timers.cancel(PresencePush(room.name))
+
+    def expel(self, room: Room, member: Member, now: float) -> None:
+        """Take a user without a connection out of a room at once."""
+        user = member.person.user
+        del room.members[user.id]
+        self._state.timers.cancel(Grace(room.name, user.id))
+        member.person.places -= 1
+        self._state.people.forget_if_absent(member.person)
+        room.note_left(user)
+        self._push_later(room, now)
+        self.drop_if_empty(room)
+
+    def _push_later(self, room: Room, now: float) -> None:
+        # A push costs members x changes bytes: in larger rooms changes are collected for longer.
+        wait = self._state.settings.presence_interval_seconds * max(1.0, len(room.members) / 100)
+        self._state.timers.set_if_unset(PresencePush(room.name), now + wait)

@@ -1,0 +1,104 @@
+"""What the parts of the engine share: the sessions, people and rooms of this node, and the list of effects being made.
+
+Refuses to do: decide anything. Invariants: `out` is empty between two calls of the engine; a session is in `sessions`
+from `connected` until it is closed or gone, and never after.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from palaver.chat import replies
+from palaver.chat.effects import Connection, Effect, Send
+from palaver.chat.errors import Scope
+from palaver.chat.limits import Bucket, UserWindows
+from palaver.chat.people import People
+from palaver.chat.records import Durability
+from palaver.chat.rooms import Ring, Room
+from palaver.chat.session import Session
+from palaver.chat.settings import ChatSettings
+from palaver.chat.timers import Timers
+
+
+def _bucket(rate: int | None, burst_seconds: float) -> Bucket | None:
+    return None if rate is None else Bucket(rate, max(1.0, rate * burst_seconds))
+
+
+class State:
+    """The state of one engine."""
+
+    def __init__(
+        self,
+        settings: ChatSettings,
+        *,
+        epoch: str,
+        durability: Durability,
+        secret: bytes,
+        entropy: Callable[[int], bytes],
+        wall: float,
+    ) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.durability = durability
+        self.wall = wall  # Unix seconds minus monotonic seconds
+        self.stall = 0.0  # seconds the server itself stood still, summed up
+        self.out: list[Effect] = []
+        self.sessions: dict[Connection, Session] = {}
+        self.people = People(secret, entropy)
+        self.rooms: dict[str, Room] = {}
+        self.timers = Timers()
+        self.counts: Counter[tuple[str, str]] = Counter()  # (what, which), read by the metrics
+        self.windows = None if settings.messages is None else UserWindows(settings.messages, settings.per_seconds)
+        self.frame_bucket = _bucket(settings.frames_per_second, 2)
+        self.room_bucket = _bucket(settings.room_messages_per_second, 1)
+        self.ip_connect_bucket = _bucket(settings.ip_connects_per_second, 10)
+        self.ip_frame_bucket = _bucket(settings.ip_unauthenticated_frames_per_second, 10)
+        self.ip_connects: dict[str, float] = {}  # address -> state of its bucket
+        self.ip_frames: dict[str, float] = {}
+
+    def take_out(self) -> list[Effect]:
+        """Hand over the effects made since the last time."""
+        out, self.out = self.out, []
+        return out
+
+    def wall_ms(self, now: float) -> int:
+        """Milliseconds since the Unix epoch at `now`."""
+        return int((now + self.wall) * 1000)
+
+    def new_room(self, name: str, now: float) -> Room:
+        """A room that still has to be loaded."""
+        ring = Ring(self.settings.history, self.settings.history_age_seconds)
+        room = self.rooms[name] = Room(name, ring, now)
+        return room
+
+    def send(self, session: Session, frame: replies.Reply, now: float) -> None:
+        """Send one frame to one connection."""
+        session.last_out = now
+        self.out.append(Send(session.connection, replies.encode(frame)))
+
+    def refuse(
+        self,
+        session: Session,
+        re: str | None,
+        code: str,
+        message: str,
+        now: float,
+        *,
+        retry_after_ms: int | None = None,
+        scope: Scope | None = None,
+        field: str | None = None,
+        room: str | None = None,
+    ) -> None:
+        """Answer a request with an error."""
+        session.last_out = now
+        self.counts["errors", code] += 1
+        if scope is not None:
+            self.counts["rate_limited", scope] += 1
+        frame = replies.error(re, code, message, retry_after_ms=retry_after_ms, scope=scope, field=field, room=room)
+        self.out.append(Send(session.connection, frame))
+
+    def sweep(self, now: float) -> None:
+        """Forget limits that weigh nothing any more."""
+        if self.windows is not None:
+            self.windows.sweep(now)
+        self.ip_connects = {ip: arrival for ip, arrival in self.ip_connects.items() if arrival > now}
+        self.ip_frames = {ip: arrival for ip, arrival in self.ip_frames.items() if arrival > now}

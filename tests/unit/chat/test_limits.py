@@ -1,0 +1,91 @@
+"""How often is too often."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palaver.chat.limits import Bucket, SlidingWindow, UserWindows, milliseconds
+
+_steps = st.lists(st.floats(0, 0.6, allow_nan=False), max_size=60)
+
+
+@given(limit=st.integers(1, 6), steps=_steps)
+def test_no_window_of_any_phase_holds_more_than_the_limit(limit: int, steps: list[float]) -> None:
+    window, now, accepted = SlidingWindow(limit, 1.0), 100.0, list[float]()
+    for step in steps:
+        now += step
+        if window.wait(now) == 0.0:
+            window.take(now)
+            accepted.append(now)
+
+    for index in range(len(accepted) - limit):
+        assert accepted[index + limit] - accepted[index] >= 1.0
+
+
+@given(limit=st.integers(1, 6), steps=_steps)
+def test_a_refused_event_is_accepted_after_the_wait_it_was_told(limit: int, steps: list[float]) -> None:
+    window, now = SlidingWindow(limit, 1.0), 100.0
+    for step in steps:
+        now += step
+        wait = window.wait(now)
+        if wait > 0.0:
+            now += milliseconds(wait) / 1000
+        assert window.wait(now) == 0.0
+        window.take(now)
+
+
+def test_what_is_given_back_does_not_count() -> None:
+    window = SlidingWindow(2, 1.0)
+    window.take(10.0)
+    window.take(10.1)
+
+    window.give_back(10.0)
+
+    assert window.wait(10.2) == 0.0
+    assert window.remaining(10.2) == 1
+
+
+def test_giving_back_what_was_forgotten_changes_nothing() -> None:
+    window = SlidingWindow(1, 1.0)
+    window.take(10.0)
+    window.take(11.5)
+
+    window.give_back(10.0)
+
+    assert window.remaining(11.6) == 0
+
+
+@given(rate=st.integers(1, 50), burst=st.integers(1, 100), steps=st.lists(st.floats(0, 0.5), max_size=200))
+def test_a_bucket_never_lets_more_than_burst_plus_rate_through(rate: int, burst: int, steps: list[float]) -> None:
+    bucket, arrival, now, taken = Bucket(rate, burst), 0.0, 1000.0, list[float]()
+    for step in steps:
+        now += step
+        if bucket.wait(arrival, now) == 0.0:
+            arrival = bucket.take(arrival, now)
+            taken.append(now)
+
+    for start in range(len(taken)):
+        allowed = burst + rate * (taken[-1] - taken[start])
+        assert len(taken) - start <= allowed + 1e-6
+
+
+def test_a_new_guest_from_the_same_address_inherits_the_window_left_behind() -> None:
+    windows = UserWindows(2, 1.0)
+    for moment in (10.0, 10.1):
+        windows.of("old").take(moment)
+    windows.leave_behind("old", "1.2.3.4", 10.2)
+
+    windows.take_over("new", "1.2.3.4", 10.3)
+    windows.take_over("neighbour", "1.2.3.4", 10.3)
+
+    assert windows.of("new").wait(10.3) > 0.0
+    assert windows.of("neighbour").wait(10.3) == 0.0
+
+
+def test_windows_that_weigh_nothing_are_forgotten() -> None:
+    windows = UserWindows(2, 1.0)
+    windows.of("ada").take(10.0)
+    windows.leave_behind("ada", "1.2.3.4", 10.1)
+
+    windows.sweep(11.0)
+
+    assert len(windows) == 0
