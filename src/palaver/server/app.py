@@ -1,0 +1,107 @@
+"""The running server: listening sockets, the door, the HTTP application behind it, and the way out.
+
+Refuses to do: read settings, make the engine or the log; palaver.server.serve does. Invariant: what `start` opened,
+`Running.stop` closes, also when `start` fails half way.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from palaver.server.door import Door, upgrade_required
+from palaver.server.shell import Shell
+
+BACKLOG = 4_096  # connections that the kernel holds for us while the loop is busy
+TLS_HANDSHAKE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen: a host and a port (0: any free one), or a Unix socket's path. With `tls` where given."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    unix: Path | None = None
+    tls: ssl.SSLContext | None = None
+
+
+class Running:
+    """A server that listens."""
+
+    def __init__(self, shell: Shell, door: Door, runner: web.AppRunner) -> None:
+        self.shell = shell
+        self.ready = True  # what the readiness probe asks first
+        self._door = door
+        self._runner = runner
+        self._servers: list[asyncio.Server] = []
+        self._paths: list[Path] = []
+
+    async def listen(self, address: Address) -> None:
+        """Listen on one more address. Raises OSError where that is not possible."""
+        loop = self.shell.loop
+        timeout = None if address.tls is None else TLS_HANDSHAKE_SECONDS
+        if address.unix is not None:
+            address.unix.unlink(missing_ok=True)  # left behind by a server that was killed
+            server = await loop.create_unix_server(
+                self._door, str(address.unix), ssl=address.tls, ssl_handshake_timeout=timeout, backlog=BACKLOG
+            )
+            self._paths.append(address.unix)
+        else:
+            server = await loop.create_server(
+                self._door,
+                address.host,
+                address.port,
+                ssl=address.tls,
+                ssl_handshake_timeout=timeout,
+                backlog=BACKLOG,
+            )
+        self._servers.append(server)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each listening TCP socket."""
+        names = [socket.getsockname() for server in self._servers for socket in server.sockets]
+        return [(name[0], name[1]) for name in names if isinstance(name, tuple)]
+
+    @property
+    def unfinished(self) -> int:
+        """Connections that have not sent a whole request head."""
+        return len(self._door)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; connections live on. Idempotent."""
+        for server in self._servers:
+            server.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._servers.clear()
+        self._paths.clear()
+
+    async def stop(self) -> None:
+        """End every connection now, finish the log and close it. Idempotent."""
+        self.ready = False
+        self.stop_accepting()
+        self._door.close()
+        await self._runner.cleanup()
+        await self.shell.stop()
+
+
+async def start(shell: Shell, addresses: Sequence[Address], app: web.Application) -> Running:
+    """Start the shell and listen. `app` gets every request that is no WebSocket upgrade on the shell's path."""
+    app.router.add_route("*", shell.bounds.path, upgrade_required)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    assert runner.server is not None, "setup makes the server"
+    running = Running(shell, Door(shell, runner.server), runner)
+    shell.start()
+    try:
+        for address in addresses:
+            await running.listen(address)
+    except BaseException:
+        await running.stop()
+        raise
+    return running

@@ -1,0 +1,368 @@
+"""Who gets which bytes, in which order, in one write.
+
+A broadcast is framed once. The frames of one turn of the event loop are joined once per room and written once per
+connection; what a connection gets directly goes into the same write. A room of more than `slice_members` is written in
+slices, one per turn, with everything else in between. A connection whose buffer is full leaves its rooms' hot lists:
+what it misses is kept once per room, for all that lag there, and is written when the connection has drained. What may
+wait for one connection is bounded by bytes and by time (palaver.server.lag).
+
+Refuses to do: decide who may get what, read a frame's content, close transports. Invariants: a connection gets its
+direct frames and each room's frames in the order in which they were given here; between Subscribe and Unsubscribe it
+gets every message of the room, none twice; nobody waits for anybody else's socket; `connection.out` is not None
+exactly while the connection is in `_touched`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from palaver.chat.effects import Broadcast
+from palaver.server.bounds import Bounds
+from palaver.server.framing import text_frame
+from palaver.server.lag import Backlog
+from palaver.server.stats import Stats
+
+
+class Reader(Protocol):
+    """What the fan-out needs of a connection."""
+
+    rooms: "tuple[FanoutRoom, ...]"  # written by the fan-out only
+    out: list[bytes] | None  # what goes into this turn's write; written by the fan-out only
+    lagging_since: float | None  # monotonic seconds; written by the fan-out only
+
+    def __hash__(self) -> int:
+        """By identity."""
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the transport; never waits, never raises for a peer that is gone."""
+
+    @property
+    def congested(self) -> bool:
+        """The transport's buffer is above its mark."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes in the transport's buffer."""
+
+
+class Slices:
+    """A large room's frames on their way out: who still waits for them, and from which frame on."""
+
+    __slots__ = ("chunk", "frames", "waiting")
+
+    def __init__(self, frames: list[bytes], members: dict[Reader, None], ahead: dict[Reader, int]) -> None:
+        self.frames = frames
+        self.chunk = b"".join(frames)
+        self.waiting: dict[Reader, int] = dict.fromkeys(members, 0)
+        self.waiting.update(ahead)
+
+    def take(self, reader: Reader) -> bytes:
+        """What this connection has not got yet; after this it has."""
+        start = self.waiting.pop(reader)
+        return self.chunk if start == 0 else b"".join(self.frames[start:])
+
+
+class FanoutRoom:
+    """The connections of one room, and this turn's frames for them."""
+
+    __slots__ = ("ahead", "backlog", "members", "name", "pending", "slices")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: dict[Reader, None] = {}  # the hot list
+        self.pending: list[bytes] = []  # frames of this turn
+        self.ahead: dict[Reader, int] = {}  # members that need the pending frames only from here on
+        self.slices: Slices | None = None  # earlier frames that not every member has got yet
+        self.backlog: Backlog[Reader] | None = None  # for those that lag; exists only while somebody does
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is in it."""
+        return not self.members and self.backlog is None
+
+
+class Fanout:
+    """All rooms and their connections on this node. Used from the event loop only; never waits."""
+
+    def __init__(
+        self, bounds: Bounds, stats: Stats, *, clock: Callable[[], float], too_slow: Callable[[Reader], None]
+    ) -> None:
+        """`too_slow` is called for a connection for which too much waits, until it is removed: it has to be closed."""
+        self._bounds = bounds
+        self._stats = stats
+        self._clock = clock
+        self._too_slow = too_slow
+        self._loop = asyncio.get_running_loop()
+        self._rooms: dict[str, FanoutRoom] = {}
+        self._dirty: list[FanoutRoom] = []  # rooms with pending frames and no slices on their way
+        self._slicing: deque[FanoutRoom] = deque()
+        self._touched: list[Reader] = []
+        self._congested: list[Reader] = []
+        self._lagging: dict[Reader, None] = {}
+        self._flush_scheduled = False
+
+    # ---- effects, in their order ----
+
+    def send(self, reader: Reader, data: bytes) -> None:
+        """Write framed bytes to one connection, after everything it was to get before."""
+        if reader.rooms:
+            self._settle(reader)
+        self._put(reader, data)
+
+    def broadcast(self, effect: Broadcast) -> None:
+        """Write one frame to all connections of a room."""
+        room = self._rooms.get(effect.room)
+        if room is None:
+            return
+        frame = text_frame(effect.frame)
+        self._stats.broadcasts += 1
+        if room.backlog is not None:
+            room.backlog.add(frame, effect)
+            for reader in room.backlog.overdue(self._bounds.waiting_bytes):
+                self._too_slow(reader)
+        if not room.members:
+            return
+        skip = cast("Reader | None", effect.skip)
+        if skip is not None and skip in room.members:
+            self._skip_next(room, skip)
+        if not room.pending and room.slices is None:
+            self._dirty.append(room)
+        room.pending.append(frame)
+        self._schedule()
+
+    def subscribe(self, reader: Reader, name: str) -> None:
+        """From here on the connection gets the room's frames."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = FanoutRoom(name)
+        if room in reader.rooms:
+            return
+        reader.rooms = (*reader.rooms, room)
+        self._stats.subscriptions += 1
+        if reader in self._lagging:
+            self._fall_back(reader, room)
+        else:
+            self._enter(reader, room)
+
+    def unsubscribe(self, reader: Reader, name: str) -> None:
+        """From here on the connection gets none of the room's frames; what came before it still gets."""
+        room = self._rooms.get(name)
+        if room is None or room not in reader.rooms:
+            return
+        self._settle(reader)
+        self._leave(reader, room)
+
+    def remove(self, reader: Reader) -> None:
+        """The connection closes or is gone: it is in no room any more. Idempotent."""
+        for room in reader.rooms:
+            self._leave(reader, room)
+        if self._lagging.pop(reader, 0) is None:
+            self._stats.lagging -= 1
+        reader.lagging_since = None
+
+    def settle(self, reader: Reader) -> None:
+        """Put everything that the connection was to get so far into its next write."""
+        self._settle(reader)
+
+    def flush(self, reader: Reader) -> None:
+        """Write now what is in the connection's next write."""
+        if reader.out:
+            self._write(reader)
+
+    # ---- the end of a turn ----
+
+    def _schedule(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            dirty, self._dirty = self._dirty, []
+            for room in dirty:
+                if len(room.members) > self._bounds.slice_members:
+                    self._begin_slices(room)
+                else:
+                    self._write_room(room)
+            touched, self._touched = self._touched, []
+            for reader in touched:
+                if reader.out is not None:
+                    self._write(reader)
+        finally:
+            self._flush_scheduled = False
+        if self._slicing:
+            self._write_slice()
+        if self._congested:
+            self._demote()
+        if self._slicing:
+            self._schedule()
+
+    def _write_room(self, room: FanoutRoom) -> None:
+        frames, room.pending = room.pending, []
+        ahead, room.ahead = room.ahead, {}
+        chunk = b"".join(frames)
+        alone = 0
+        for reader in room.members:
+            if ahead and reader in ahead:
+                start = ahead[reader]
+                if start < len(frames):
+                    self._put(reader, b"".join(frames[start:]))
+            elif reader.out is None and len(reader.rooms) == 1:
+                reader.write(chunk)
+                alone += 1
+            else:
+                self._put(reader, chunk)
+        self._stats.deliveries += len(frames) * len(room.members)
+        self._stats.writes += alone
+        self._stats.bytes_out += alone * len(chunk)
+
+    def _begin_slices(self, room: FanoutRoom) -> None:
+        room.slices = Slices(room.pending, room.members, room.ahead)
+        self._stats.deliveries += len(room.pending) * len(room.members)
+        room.pending, room.ahead = [], {}
+        self._slicing.append(room)
+
+    def _write_slice(self) -> None:
+        """Write the next slice of the room whose turn it is."""
+        room = self._slicing.popleft()
+        slices = room.slices
+        assert slices is not None, "a room is in _slicing while it has slices"
+        waiting, chunk = slices.waiting, slices.chunk
+        count = min(self._bounds.slice_members, len(waiting))
+        for _ in range(count):
+            reader, start = waiting.popitem()
+            if start == 0:
+                reader.write(chunk)
+            elif start < len(slices.frames):
+                reader.write(b"".join(slices.frames[start:]))
+        self._stats.writes += count
+        self._stats.bytes_out += count * len(chunk)
+        if waiting:
+            self._slicing.append(room)
+            return
+        room.slices = None
+        if room.pending:
+            self._dirty.append(room)
+            self._schedule()
+
+    def _put(self, reader: Reader, data: bytes) -> None:
+        out = reader.out
+        if out is None:
+            reader.out = [data]
+            self._touched.append(reader)
+            self._schedule()
+        else:
+            out.append(data)
+
+    def _write(self, reader: Reader) -> None:
+        out, reader.out = reader.out, None
+        assert out is not None, "only a touched connection is written to"
+        data = out[0] if len(out) == 1 else b"".join(out)
+        self._stats.writes += 1
+        self._stats.bytes_out += len(data)
+        reader.write(data)
+
+    # ---- order ----
+
+    def _settle(self, reader: Reader) -> None:
+        for room in reader.rooms:
+            if room.pending or room.slices is not None or room.backlog is not None:
+                self._settle_room(reader, room)
+
+    def _settle_room(self, reader: Reader, room: FanoutRoom) -> None:
+        if room.backlog is not None and reader in room.backlog:
+            for data in room.backlog.take(reader):
+                self._put(reader, data)
+            return
+        slices = room.slices
+        if slices is not None and reader in slices.waiting:
+            data = slices.take(reader)
+            if data:
+                self._put(reader, data)
+        count = len(room.pending)
+        start = room.ahead.get(reader, 0)
+        if start < count:
+            for frame in room.pending[start:]:
+                self._put(reader, frame)
+            room.ahead[reader] = count
+
+    def _skip_next(self, room: FanoutRoom, reader: Reader) -> None:
+        self._settle_room(reader, room)
+        room.ahead[reader] = len(room.pending) + 1
+
+    def _enter(self, reader: Reader, room: FanoutRoom) -> None:
+        room.members[reader] = None
+        if room.pending:
+            room.ahead[reader] = len(room.pending)
+
+    def _leave(self, reader: Reader, room: FanoutRoom) -> None:
+        reader.rooms = tuple(other for other in reader.rooms if other is not room)
+        self._stats.subscriptions -= 1
+        room.members.pop(reader, None)
+        room.ahead.pop(reader, None)
+        if room.slices is not None:
+            room.slices.waiting.pop(reader, None)
+        if room.backlog is not None and room.backlog.remove(reader):
+            room.backlog = None
+        if room.empty:
+            room.pending.clear()
+            self._rooms.pop(room.name, None)
+
+    # ---- connections that lag ----
+
+    def congested(self, reader: Reader) -> None:
+        """The connection's buffer is full. It leaves the hot lists at the end of the turn, if it still is."""
+        self._congested.append(reader)
+        self._schedule()
+
+    def drained(self, reader: Reader) -> None:
+        """The connection's buffer is nearly empty: it gets what it missed and is hot again."""
+        if self._lagging.pop(reader, 0) is not None:
+            return
+        self._stats.lagging -= 1
+        reader.lagging_since = None
+        for room in reader.rooms:
+            self._settle_room(reader, room)
+            if room.backlog is not None and room.backlog.remove(reader):
+                room.backlog = None
+            self._enter(reader, room)
+
+    def _demote(self) -> None:
+        congested, self._congested = self._congested, []
+        for reader in congested:
+            if not reader.congested or reader in self._lagging:
+                continue
+            self._settle(reader)
+            if reader.out is not None:
+                self._write(reader)
+            self._lagging[reader] = None
+            self._stats.lagging += 1
+            self._stats.lagging_total += 1
+            reader.lagging_since = self._clock()
+            for room in reader.rooms:
+                room.members.pop(reader, None)
+                room.ahead.pop(reader, None)
+                self._fall_back(reader, room)
+
+    def _fall_back(self, reader: Reader, room: FanoutRoom) -> None:
+        if room.backlog is None:
+            room.backlog = Backlog(self._stats)
+        room.backlog.add_reader(reader)
+
+    def check_lagging(self, now: float) -> None:
+        """Give up on connections that are behind too far or for too long. To be called about once a second."""
+        for reader in list(self._lagging):
+            since = reader.lagging_since
+            late = since is not None and now - since > self._bounds.slow_seconds
+            if late or reader.buffered + self._missed_bytes(reader) > self._bounds.waiting_bytes:
+                self._too_slow(reader)
+
+    @staticmethod
+    def _missed_bytes(reader: Reader) -> int:
+        return sum(room.backlog.waiting_bytes(reader) for room in reader.rooms if room.backlog is not None)
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms have a connection."""
+        return len(self._rooms)

@@ -1,0 +1,352 @@
+"""The shell around the engine: what happens goes in with the time, the effects that come out are performed in order.
+
+It owns the engine, the fan-out, the one timer and the tasks that verify tokens; it feeds the log and hands its answers
+back. The clock is read here, once per event.
+
+Refuses to do: decide anything about chat. Invariants: effects are performed in the order in which the engine gave them,
+also when performing one brings about the next event; a connection that the engine was told of is reported gone exactly
+once; an exception of the engine ends one request with `internal` and nothing else; a task that verifies a token ends
+with its connection.
+"""
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, cast
+
+import msgspec
+import structlog
+
+from palaver.chat import effects as fx
+from palaver.chat.effects import Connection as AnyConnection
+from palaver.chat.effects import Effect, LogJob, LogResult
+from palaver.chat.identity import Identity, Refusal
+from palaver.server.bounds import Bounds
+from palaver.server.caller import HttpCaller
+from palaver.server.connection import Connection
+from palaver.server.fanout import Fanout, Reader
+from palaver.server.faults import fault_frame, new_trace
+from palaver.server.framing import text_frame
+from palaver.server.stats import Stats
+
+TICK_SECONDS = 1.0  # the longest time between two ticks
+STALL_SECONDS = 0.25  # a tick that is later than this is a stall of the server, not of its peers
+
+_JSON_PING = b'{"type":"ping"}'
+
+Verdict = Identity | Refusal
+Verify = Callable[[str], Verdict | Awaitable[Verdict]]
+
+journal = structlog.get_logger("palaver.server")
+
+
+class Core(Protocol):
+    """The engine's face, as palaver.chat.engine.Engine has it."""
+
+    wall: float
+
+    def connected(self, connection: AnyConnection, ip: str, now: float) -> Iterable[Effect]: ...
+    def connected_http(
+        self, connection: AnyConnection, ip: str, identity: Identity, now: float
+    ) -> Iterable[Effect]: ...
+    def receive(self, connection: AnyConnection, data: bytes, now: float) -> Iterable[Effect]: ...
+    def receive_binary(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
+    def heard(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
+    def authenticated(self, connection: AnyConnection, re: str, verdict: Verdict, now: float) -> Iterable[Effect]: ...
+    def too_slow(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
+    def logged(self, results: Sequence[LogResult], now: float) -> Iterable[Effect]: ...
+    def disconnected(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
+    def tick(self, now: float) -> Iterable[Effect]: ...
+    def deadline(self) -> float | None: ...
+    def stalled(self, seconds: float) -> None: ...
+    def drain(self, window_seconds: float, now: float) -> Iterable[Effect]: ...
+    def close_all(self, now: float) -> Iterable[Effect]: ...
+
+
+class JobTaker(Protocol):
+    """As much of a log as the shell uses: palaver.server.log."""
+
+    def start(self, on_results: Callable[[Sequence[LogResult]], None]) -> None: ...
+    def submit(self, jobs: Sequence[LogJob]) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Shell:
+    """One node's engine at work. Everything runs on the event loop that it was made on."""
+
+    def __init__(
+        self,
+        engine: Core,
+        log: JobTaker,
+        *,
+        bounds: Bounds,
+        verify: Verify,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives monotonic seconds, `wall_clock` Unix seconds. `verify` must not block."""
+        self.engine = engine
+        self.log = log
+        self.bounds = bounds
+        self.clock = clock
+        self.stats = Stats()
+        self.loop = asyncio.get_running_loop()
+        self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow)
+        self.connections: set[Connection] = set()
+        self._wall_clock = wall_clock
+        self._verify = verify
+        self._verifying: dict[AnyConnection, set[asyncio.Task[None]]] = {}
+        self._results: deque[Iterable[Effect]] = deque()
+        self._performing = False
+        self._jobs: list[LogJob] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._look_scheduled = False
+        self._idle: asyncio.Future[None] | None = None
+        self._stopped = False
+        self._perform_one: dict[type[object], Callable[..., None]] = {
+            fx.Send: self._send,
+            fx.Broadcast: self.fanout.broadcast,
+            fx.Subscribe: self._subscribe,
+            fx.Unsubscribe: self._unsubscribe,
+            fx.Close: self._close,
+            fx.Authenticate: self._authenticate,
+            **dict.fromkeys((fx.Append, fx.Load, fx.Page, fx.Fates, fx.Redact, fx.Save), self._jobs.append),
+        }
+
+    def start(self) -> None:
+        """Begin to take the log's answers and to tick."""
+        self.log.start(self._logged)
+        self._set_timer(self.clock() + TICK_SECONDS)
+
+    # ---- what happens ----
+
+    def opened(self, connection: Connection) -> None:
+        """A handshake is done."""
+        self.stats.opened += 1
+        self.stats.connections += 1
+        self.connections.add(connection)
+        self._event(self.engine.connected, connection, connection.ip, self.clock())
+
+    def received(self, connection: Connection, data: bytes, now: float) -> None:
+        """A text message came."""
+        self.stats.text_in += 1
+        try:
+            effects = self.engine.receive(connection, data, now)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost its peer one request, not the process
+            self._fault(error, connection, data)
+            return
+        self.perform(effects)
+
+    def received_binary(self, connection: Connection, now: float) -> None:
+        """A binary message came."""
+        self.stats.binary_in += 1
+        self._event(self.engine.receive_binary, connection, now)
+
+    def heard(self, connection: Connection, now: float) -> None:
+        """A ping or a pong came."""
+        self.stats.control_in += 1
+        self._event(self.engine.heard, connection, now)
+
+    def lost(self, connection: Connection) -> None:
+        """A connection's transport is gone."""
+        self.connections.discard(connection)
+        self.stats.connections -= 1
+        self.stats.closed[connection.close_code] += 1
+        self.fanout.remove(connection)
+        self._forget(connection)
+        if not self.connections and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _logged(self, results: Sequence[LogResult]) -> None:
+        self.stats.log_jobs -= len(results)
+        self._event(self.engine.logged, results, self.clock())
+
+    def _event(self, tell: Callable[..., Iterable[Effect]], *arguments: object) -> None:
+        try:
+            effects = tell(*arguments)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
+            self._fault(error, arguments[0] if isinstance(arguments[0], Connection) else None)
+            return
+        self.perform(effects)
+
+    def _fault(self, error: Exception, connection: AnyConnection | None, data: bytes | None = None) -> None:
+        self.stats.faults += 1
+        trace = new_trace()
+        journal.error("fault", trace=trace, connection=repr(connection), exc_info=error)
+        if connection is not None:
+            self._send(fx.Send(connection, fault_frame(data, trace)))
+
+    # ---- effects ----
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Perform effects in order, after all that were given before."""
+        self._results.append(effects)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._results:
+                for effect in self._results.popleft():
+                    try:
+                        self._perform_one[type(effect)](effect)
+                    except Exception as error:  # noqa: BLE001 - the effects that follow concern others
+                        self._fault(error, getattr(effect, "connection", None))
+        finally:
+            self._performing = False
+        if self._jobs:
+            self._submit()
+        if not self._look_scheduled:
+            self._look_scheduled = True
+            self.loop.call_soon(self._look_at_deadline)
+
+    def _submit(self) -> None:
+        jobs = self._jobs.copy()
+        self._jobs.clear()
+        self.stats.log_jobs += len(jobs)
+        self.log.submit(jobs)
+
+    def _send(self, effect: fx.Send) -> None:
+        connection = effect.connection
+        if type(connection) is Connection:
+            if connection.closing:
+                return
+            if effect.frame == _JSON_PING:
+                connection.send_ping()
+            self.fanout.send(connection, text_frame(effect.frame))
+        elif isinstance(connection, HttpCaller):
+            connection.answer(effect.frame)
+
+    def _subscribe(self, effect: fx.Subscribe) -> None:
+        if isinstance(effect.connection, Connection) and not effect.connection.closing:
+            self.fanout.subscribe(effect.connection, effect.room)
+
+    def _unsubscribe(self, effect: fx.Unsubscribe) -> None:
+        if isinstance(effect.connection, Connection):
+            self.fanout.unsubscribe(effect.connection, effect.room)
+
+    def _close(self, effect: fx.Close) -> None:
+        if isinstance(effect.connection, Connection):
+            effect.connection.close(effect.code, effect.reason)
+        elif isinstance(effect.connection, HttpCaller):
+            effect.connection.refuse(effect.code, effect.reason)
+
+    def _too_slow(self, reader: Reader) -> None:
+        self._event(self.engine.too_slow, cast("Connection", reader), self.clock())
+
+    # ---- tokens ----
+
+    def _authenticate(self, effect: fx.Authenticate) -> None:
+        connection, re = effect.connection, effect.re
+        if self.stats.authentications >= self.bounds.authentications:
+            self._authenticated(connection, re, Refusal("unavailable", "Too many are signing in. Try again soon."))
+            return
+        try:
+            verdict = self._verify(effect.token)
+        except Exception as error:  # noqa: BLE001 - whatever the verifier stumbled over, its user gets an answer
+            self._verify_failed(connection, re, error)
+            return
+        if not inspect.isawaitable(verdict):
+            self._authenticated(connection, re, verdict)
+            return
+        task = self.loop.create_task(self._await_verdict(connection, re, verdict))
+        self._verifying.setdefault(connection, set()).add(task)
+        self.stats.authentications += 1
+        task.add_done_callback(lambda done: self._verified(connection, done))
+
+    async def _await_verdict(self, connection: AnyConnection, re: str, verdict: Awaitable[Verdict]) -> None:
+        try:
+            known = await verdict
+        except Exception as error:  # noqa: BLE001 - as above
+            self._verify_failed(connection, re, error)
+        else:
+            self._authenticated(connection, re, known)
+
+    def _verified(self, connection: AnyConnection, task: asyncio.Task[None]) -> None:
+        self.stats.authentications -= 1
+        tasks = self._verifying.get(connection)
+        if tasks is not None:
+            tasks.discard(task)
+            if not tasks:
+                del self._verifying[connection]
+
+    def _authenticated(self, connection: AnyConnection, re: str, verdict: Verdict) -> None:
+        self._event(self.engine.authenticated, connection, re, verdict, self.clock())
+
+    def _verify_failed(self, connection: AnyConnection, re: str, error: Exception) -> None:
+        journal.error("verify_failed", connection=repr(connection), exc_info=error)
+        self._authenticated(connection, re, Refusal("unavailable", "Tokens cannot be verified now. Try again soon."))
+
+    def _forget(self, connection: AnyConnection) -> None:
+        for task in self._verifying.get(connection, ()):
+            task.cancel()
+        self._event(self.engine.disconnected, connection, self.clock())
+
+    # ---- callers by HTTP ----
+
+    async def ask(self, ip: str, identity: Identity, request: msgspec.Raw | bytes, re: str) -> bytes:
+        """Put one request, whose `id` is `re`, to the engine for somebody who came by HTTP; returns the reply's frame.
+
+        Raises CallerRefused where the engine would close the connection. Cancelling forgets the request; what it
+        stored stays stored.
+        """
+        caller = HttpCaller(re)
+        now = self.clock()
+        self._event(self.engine.connected_http, caller, ip, identity, now)
+        try:
+            self._event(self.engine.receive, caller, bytes(request), now)
+            return await caller.reply
+        finally:
+            self._forget(caller)
+
+    # ---- time ----
+
+    def _set_timer(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
+
+    def _look_at_deadline(self) -> None:
+        """Once per turn in which something happened: tick earlier where the engine needs it."""
+        self._look_scheduled = False
+        deadline = self.engine.deadline()
+        if deadline is not None and deadline < self._due and not self._stopped:
+            self._set_timer(deadline)
+
+    def _tick(self) -> None:
+        now = self.clock()
+        lag = max(0.0, now - self._due)
+        self.stats.loop_lag_seconds = lag
+        self.stats.loop_lag_max_seconds = max(lag, self.stats.loop_lag_max_seconds)
+        if lag > STALL_SECONDS:
+            self.stats.stalls += 1
+            self.engine.stalled(lag)
+        self.engine.wall = self._wall_clock() - now
+        self._event(self.engine.tick, now)
+        self.fanout.check_lagging(now)
+        deadline = self.engine.deadline()
+        self._set_timer(now + TICK_SECONDS if deadline is None else min(max(deadline, now), now + TICK_SECONDS))
+
+    # ---- the end ----
+
+    async def no_connections(self) -> None:
+        """Wait until the last WebSocket connection is gone. For one waiter at a time."""
+        if self.connections:
+            self._idle = self.loop.create_future()
+            await self._idle
+
+    async def stop(self) -> None:
+        """Abort what is still connected, finish and close the log. Everything acknowledged is stored. Idempotent."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+        await self.no_connections()
+        tasks = [task for tasks in self._verifying.values() for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.log.close()

@@ -1,0 +1,62 @@
+"""What the IO shell counts. Plain integers, added to on the hot path and read by palaver.server.metrics."""
+
+from collections import Counter
+
+
+class Stats:
+    """Counters only grow; gauges say so in their comment."""
+
+    __slots__ = (
+        "authentications",
+        "binary_in",
+        "broadcasts",
+        "bytes_in",
+        "bytes_out",
+        "closed",
+        "connections",
+        "control_in",
+        "deliveries",
+        "faults",
+        "http_connections",
+        "lagging",
+        "lagging_total",
+        "log_jobs",
+        "loop_lag_max_seconds",
+        "loop_lag_seconds",
+        "opened",
+        "presence_merged",
+        "refused",
+        "slowed_down",
+        "stalls",
+        "subscriptions",
+        "text_in",
+        "typing_dropped",
+        "writes",
+    )
+
+    def __init__(self) -> None:
+        self.opened = 0  # WebSocket connections
+        self.connections = 0  # gauge: open WebSocket connections
+        self.http_connections = 0  # connections handed to the HTTP server
+        self.refused: Counter[str] = Counter()  # first requests that got no connection, by reason
+        self.closed: Counter[int] = Counter()  # connections by close code; 1006 is no close frame
+        self.text_in = 0
+        self.binary_in = 0
+        self.control_in = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.writes = 0  # calls of the transport
+        self.broadcasts = 0
+        self.deliveries = 0  # broadcasts times connections
+        self.subscriptions = 0  # gauge: connections in rooms
+        self.lagging = 0  # gauge: connections off the hot lists
+        self.lagging_total = 0
+        self.typing_dropped = 0
+        self.presence_merged = 0
+        self.slowed_down = 0  # times a connection's frames came too fast and reading paused
+        self.authentications = 0  # gauge: tokens being verified
+        self.log_jobs = 0  # gauge: jobs the log has not answered
+        self.faults = 0  # exceptions of the engine or of performing an effect
+        self.stalls = 0  # times the loop stood still for long
+        self.loop_lag_seconds = 0.0  # gauge: how late the last tick was
+        self.loop_lag_max_seconds = 0.0
