@@ -32,8 +32,8 @@ from palaver.chat.records import Message, User
 from palaver.server.log.retention import Retention
 
 _COLUMNS = "seq, time, mid, user, name, text, cid, deleted"
-_INSERT_SEND = "INSERT INTO sends (room, user, cid, seq, mid, time) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_MESSAGE = "INSERT INTO messages (room, seq, time, mid, user, name, text, cid) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_SEND = "INSERT INTO sends (room, user, cid, seq, mid, time) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_MESSAGE = "INSERT INTO messages (room, seq, time, mid, user, name, text, cid) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST = "coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)"
 _SAVE = """INSERT INTO sanctions (kind, room, user, active, until, seconds, by, reason, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -133,12 +133,12 @@ class Transaction:
             messages.append((room.id, seq, job.time, job.mid, user.id, user.name, job.text, cid))
             results.append(Stored(job, seq, job.mid, job.time, False))
         self._insert_sends(sends)
-        self._connection.executemany(_INSERT_MESSAGE, messages)
+        self._connection.executemany(INSERT_MESSAGE, messages)
         self._trim()
 
     def _insert_sends(self, sends: Sequence[tuple[int, str, str, int, str, int]]) -> None:
         try:
-            self._connection.executemany(_INSERT_SEND, sends)
+            self._connection.executemany(INSERT_SEND, sends)
         except sqlite3.IntegrityError as error:
             if self._careful:
                 raise
