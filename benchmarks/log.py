@@ -119,7 +119,8 @@ def bare(setup: Round) -> Figures:
 async def log(setup: Round) -> Figures:
     """SqliteLog under senders that wait for their acknowledgements."""
     store = SqliteLog(Path(setup.directory), Retention(100), now_ms=lambda: START_MS)
-    message, latencies = messages(setup), []
+    message = messages(setup)
+    latencies: list[float] = []
     inbox: list[LogResult] = []
     arrived = asyncio.Event()
     sent_at: dict[int, float] = {}

@@ -8,6 +8,7 @@ import pytest
 from palaver.chat.effects import Failed, Found, Loaded, LogJob, Paged, Redacted, Saved, Stored
 from palaver.chat.records import Sanction
 from palaver.server.log import OVERLOADED, Log, LogClosedError
+from palaver.server.log.retention import SENDS_KEPT_MS
 from tests.unit.server.log.driving import (
     ADA,
     BOB,
@@ -129,6 +130,15 @@ async def test_a_cid_belongs_to_its_user_and_its_room(make_log: MakeLog, drive: 
         append(cid="c"), append(cid="c", user=BOB), append(cid="c", room="other"), append(), append()
     )
     assert not any(result.duplicate for result in results if isinstance(result, Stored))
+
+
+async def test_a_repetition_after_a_day_is_still_known(make_log: MakeLog, drive: Drive, clock: Clock) -> None:
+    log = drive(make_log(history=1))
+    await log.do(append(cid="c-1"), append(cid="c-2"))
+    clock.ms += SENDS_KEPT_MS
+    await log.do(*(append(cid=f"d-{number}", at=clock.ms) for number in range(5)))
+    again = await log.ask(append(cid="c-1", at=clock.ms), Stored)
+    assert (again.seq, again.duplicate) == (1, True)
 
 
 async def test_fates_tell_where_each_send_was_stored(make_log: MakeLog, drive: Drive) -> None:

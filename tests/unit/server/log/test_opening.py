@@ -139,6 +139,16 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None
     assert database.read_bytes() == content
 
 
+def test_damage_far_from_what_is_read_first_is_found(tmp_path: Path) -> None:
+    with sqlite3.connect(made(tmp_path)) as ours:
+        ours.executemany("INSERT INTO rooms (name) VALUES (?)", [(f"room {number}",) for number in range(5_000)])
+    ours.close()
+    with (tmp_path / DATABASE).open("r+b") as file:
+        file.seek(-4096 * 3, os.SEEK_END)
+        file.write(b"\xa5" * 4096)
+    assert isinstance(refused(tmp_path), CorruptStoreError)
+
+
 def test_a_store_without_its_identity_is_damaged(tmp_path: Path) -> None:
     with sqlite3.connect(made(tmp_path)) as ours:
         ours.execute("DELETE FROM meta WHERE key = 'secret'")

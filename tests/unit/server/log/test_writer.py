@@ -168,6 +168,15 @@ def test_a_sweep_rests_between_passes_and_goes_on_under_load(
     assert rows(tmp_path, "sends") == 4_000
 
 
+@pytest.mark.parametrize(("age_seconds", "rest_seconds"), [(None, 600), (86_400, 600), (3_600, 360)])
+def test_a_sweep_comes_often_enough_for_the_age(
+    make_writer: MakeWriter, monotonic: Monotonic, age_seconds: float | None, rest_seconds: float
+) -> None:
+    writer = make_writer(age_seconds=age_seconds)
+    sweep(writer, monotonic)
+    assert writer._sweep_at == monotonic.seconds + rest_seconds
+
+
 def test_more_rooms_than_are_remembered_keep_their_numbers(
     make_writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
