@@ -14,6 +14,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "models": "palaver.cli.models:models",
         "review": "palaver.cli.review:review",
+        "serve": "palaver.cli.serve:command",
+        "token": "palaver.cli.token:command",
     }
 )
 

@@ -5,6 +5,7 @@ Refuses to do: read settings, make the engine or the log; palaver.server.serve d
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,10 +62,14 @@ class Running:
             )
         self._servers.append(server)
 
+    async def accept(self, accepted: socket.socket) -> None:
+        """Serve one more connection that something else accepted: it goes through the door like any other."""
+        await self.shell.loop.connect_accepted_socket(self._door, accepted)
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each listening TCP socket."""
-        names = [socket.getsockname() for server in self._servers for socket in server.sockets]
+        names = [listening.getsockname() for server in self._servers for listening in server.sockets]
         return [(name[0], name[1]) for name in names if isinstance(name, tuple)]
 
     @property

@@ -1,0 +1,80 @@
+"""Who calls, and one request of theirs put to the engine.
+
+Every request needs a bearer token, also where guests may chat: over HTTP there is no connection that could be one
+guest for longer than one message. `palaver token` makes tokens with the data directory's own key.
+"""
+
+import inspect
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from palaver.chat.identity import Identity, Refusal
+from palaver.server.caller import CallerRefused
+from palaver.server.http.answers import Refused
+from palaver.server.http.services import SERVICES, Services
+from palaver.server.origins import client_address
+
+_RE = "http"
+_RETRY_MS = 1_000
+
+
+async def identify(request: web.Request) -> Identity:
+    """The caller's identity. Raises Refused."""
+    headers = request.headers.getall("Authorization", [])
+    if not headers:
+        raise Refused("unauthenticated", "Send a token: Authorization: Bearer <token>. `palaver token` makes one.")
+    scheme, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise Refused("invalid_token", "The Authorization header must be one: Bearer <token>.")
+    verdict = request.app[SERVICES].verify(token.strip())
+    known = await verdict if inspect.isawaitable(verdict) else verdict
+    if isinstance(known, Refusal):
+        raise Refused(known.code, known.message, retry_after_ms=_RETRY_MS if known.code == "unavailable" else None)
+    return known
+
+
+async def identify_operator(request: web.Request) -> Identity:
+    """The caller's identity, who must be an operator. Raises Refused."""
+    identity = await identify(request)
+    if not identity.rights.operator:
+        raise Refused("forbidden", "This needs a token with the role operator.")
+    return identity
+
+
+async def ask(request: web.Request, kind: str, fields: dict[str, Any]) -> bytes:
+    """Put one request of the protocol to the engine for the caller; returns the reply's frame. Raises Refused."""
+    identity = await identify(request)
+    services = request.app[SERVICES]
+    data = msgspec.json.encode({"type": kind, "id": _RE, **fields})
+    try:
+        return await services.shell.ask(address(request, services), identity, data, _RE)
+    except CallerRefused as refused:
+        raise Refused("unavailable", f"{refused.reason}.", retry_after_ms=_RETRY_MS) from None
+
+
+def address(request: web.Request, services: Services) -> str:
+    """The caller's address, behind trusted proxies."""
+    transport = request.transport
+    peer = None if transport is None else transport.get_extra_info("peername")
+    return client_address(
+        peer[0] if isinstance(peer, tuple) and peer else None,
+        request.headers.getall("X-Forwarded-For", []),
+        services.shell.bounds.trusted_proxies,
+    )
+
+
+async def json_object(request: web.Request, *, reserved: tuple[str, ...]) -> dict[str, Any]:
+    """The body, a JSON object without the fields that the URL and the protocol fill in. Raises Refused."""
+    data = await request.read()
+    try:
+        body = msgspec.json.decode(data) if data else {}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused("invalid_json", f"The body is not JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise Refused("invalid_frame", "The body must be a JSON object.")
+    for name in ("type", "id", *reserved):
+        if name in body:
+            raise Refused("invalid_frame", f"`{name}` does not belong into the body.", field=name)
+    return body

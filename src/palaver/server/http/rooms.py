@@ -1,0 +1,108 @@
+"""Rooms, messages, members and moderation over HTTP. Each handler turns a request into one of the protocol's."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from palaver.chat import requests
+from palaver.chat.names import room_problem
+from palaver.server.http.answers import Refused, json_response, reply_response
+from palaver.server.http.callers import ask, identify, json_object
+from palaver.server.http.services import SERVICES
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ROOMS_PER_PAGE = 1_000
+_NUMBERS = ("before", "after", "limit")
+
+
+async def list_rooms(request: web.Request) -> web.StreamResponse:
+    """The rooms somebody is in and the caller may join, by name, with `after` and `limit` for pages."""
+    identity = await identify(request)
+    known = _query(request, ("after", "limit"))
+    after, limit = known.get("after", ""), _number(known.get("limit", str(ROOMS_PER_PAGE)), "limit", 1, ROOMS_PER_PAGE)
+    rooms = request.app[SERVICES].engine.state.rooms
+    allowed = [
+        name for name in rooms if name > after and not name.startswith("~") and identity.rights.allows("join", name)
+    ]
+    names = sorted(allowed)[:limit]
+    found = [{"room": name, "member_count": len(rooms[name].members), "seq": rooms[name].ring.seq} for name in names]
+    return json_response({"rooms": found, "complete": len(found) == len(allowed)})
+
+
+async def read_messages(request: web.Request) -> web.StreamResponse:
+    """A page of a room's kept messages: the newest, or those `before` or `after` a `seq`."""
+    known = _query(request, _NUMBERS)
+    numbers = {name: _number(text, name, 0, 2**53 - 1) for name, text in known.items()}
+    return reply_response(await ask(request, "history", {"room": _room(request), **numbers}))
+
+
+async def send_message(request: web.Request) -> web.StreamResponse:
+    """Say something in a room. The header Idempotency-Key is the message's `cid`: a repetition stores nothing."""
+    body = await json_object(request, reserved=("room",))
+    keys = request.headers.getall("Idempotency-Key", [])
+    if keys:
+        if "cid" in body or len(keys) > 1:
+            raise Refused("invalid_frame", "Give one Idempotency-Key, or `cid` in the body, not both.", field="cid")
+        body["cid"] = keys[0]
+    frame = await ask(request, "send", {"room": _room(request), **body})
+    response = reply_response(frame, HTTPStatus.CREATED)
+    if response.status == HTTPStatus.CREATED and b'"duplicate":true' in frame:
+        response.set_status(HTTPStatus.OK)
+    return response
+
+
+async def delete_message(request: web.Request) -> web.StreamResponse:
+    """Remove a message's text; its `seq` stays."""
+    seq = _number(request.match_info["seq"], "seq", 1, 2**53 - 1)
+    return reply_response(await ask(request, "delete", {"room": _room(request), "seq": seq}))
+
+
+async def list_members(request: web.Request) -> web.StreamResponse:
+    """Who is in a room now."""
+    identity, name = await identify(request), _room(request)
+    services = request.app[SERVICES]
+    if problem := room_problem(name):
+        raise Refused("invalid_room", problem, field="room")
+    banned = services.engine.moderation.is_banned(name, identity.user.id, services.shell.clock())
+    if banned or not identity.rights.allows("join", name) or (name.startswith("~") and not identity.rights.operator):
+        raise Refused("forbidden", f"You may not join in {name}.")
+    room = services.engine.state.rooms.get(name)
+    users = [] if room is None else [member.person.user for member in room.members.values()]
+    users.sort(key=lambda user: (user.name, user.id))
+    return json_response({"room": name, "members": users, "member_count": len(users)})
+
+
+def moderate(kind: type[requests.Request], by_url: str | None = "user") -> Handler:
+    """A handler for one of the moderators' requests; the user is in the URL, the rest in the body."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        reserved = ("room",) if by_url is None else ("room", by_url)
+        body = await json_object(request, reserved=reserved)
+        if by_url is not None:
+            body[by_url] = request.match_info[by_url]
+        return reply_response(await ask(request, str(kind.__struct_config__.tag), {"room": _room(request), **body}))
+
+    handle.__doc__ = kind.__doc__
+    return handle
+
+
+def _room(request: web.Request) -> str:
+    return request.match_info["room"]
+
+
+def _query(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:
+    """The query, which may have these fields, each once. Raises Refused."""
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in names or name in found:
+            raise Refused("invalid_frame", f"The query may have {', '.join(names)}, each once.", field=name[:64])
+        found[name] = value
+    return found
+
+
+def _number(text: str, name: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
+        raise Refused("invalid_frame", f"`{name}` must be a whole number from {low} to {high}.", field=name)
+    return int(text)

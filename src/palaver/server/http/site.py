@@ -1,0 +1,46 @@
+"""The aiohttp application: the routes, the page, and one place where every error gets its form."""
+
+import structlog
+from aiohttp import web
+
+from palaver.server.faults import new_trace
+from palaver.server.http.answers import Refused, error_response, library_response
+from palaver.server.http.page import Page, load_assets
+from palaver.server.http.rooms import Handler
+from palaver.server.http.routes import ROUTES
+from palaver.server.http.services import SERVICES, Services
+
+journal = structlog.get_logger("palaver.http")
+
+
+def make_app(services: Services) -> web.Application:
+    """The application for everything that is no WebSocket."""
+    app = web.Application(middlewares=[_errors], client_max_size=services.settings.chat.frame_bytes)
+    app[SERVICES] = services
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler, name=route.name)
+    page = Page(load_assets())
+    app.router.add_get("/", page.serve)
+    app.router.add_get("/{path:(?!api/|ws$|health/|metrics$).+}", page.serve)
+    return app
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return error_response(refused.body)
+    except web.HTTPException as error:
+        return library_response(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must cost its caller one request, with a trace
+        trace = new_trace()
+        journal.error("fault", trace=trace, method=request.method, route=_route(request), exc_info=error)
+        mistake = Refused("internal", "The server made a mistake. Send the same request again.")
+        return error_response(mistake.body | {"trace": trace})
+
+
+def _route(request: web.Request) -> str | None:
+    """The route's pattern: a URL may hold what must not be logged."""
+    resource = request.match_info.route.resource
+    return None if resource is None else resource.canonical

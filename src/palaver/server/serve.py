@@ -1,0 +1,164 @@
+"""The composition root: from settings to a server that listens, and back to nothing.
+
+Every part is made here and given what it needs; no part looks for another. Invariant: what was opened is closed in
+the reverse order, also when a later part cannot be opened.
+
+    StartError   the server cannot start; the text says why and what to do
+"""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+
+from palaver import __version__
+from palaver.breaker import CircuitBreaker
+from palaver.chat.engine import Engine
+from palaver.server import clock
+from palaver.server.app import Address, Running, start
+from palaver.server.canary import Canary
+from palaver.server.drain import drain, until_signal
+from palaver.server.http.services import Services
+from palaver.server.http.site import make_app
+from palaver.server.identity import Verifier
+from palaver.server.jwks import JwksSource, http_fetch
+from palaver.server.keys import Key, KeyFileError, operator_key, read_key_file
+from palaver.server.log import Log, LogError, MemoryLog, Retention, SqliteLog
+from palaver.server.settings import ListenSettings, Settings
+from palaver.server.shell import Shell
+
+SERVER = f"palaver/{__version__}"
+
+journal = structlog.get_logger("palaver.server")
+
+
+class StartError(Exception):
+    """The server cannot start."""
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `announce` gets the address when the server listens.
+
+    Raises StartError.
+    """
+    async with AsyncExitStack() as stack:
+        running = await open_server(settings, stack)
+        signalled = asyncio.create_task(until_signal())
+        await asyncio.sleep(0)  # from here on a signal drains
+        url = public_url(settings.listen, running)
+        journal.info("listening", url=url, version=__version__, store=settings.store.store, auth=settings.chat.auth)
+        announce(url)
+        await signalled
+        await drain(
+            running,
+            window_seconds=settings.operation.drain_window_seconds,
+            deadline_seconds=settings.operation.drain_deadline_seconds,
+        )
+
+
+async def open_server(settings: Settings, stack: AsyncExitStack) -> Running:
+    """Open everything that `settings` ask for and listen; `stack` closes it. Raises StartError."""
+    try:
+        address = listen_address(settings.listen)
+        log = open_log(settings)
+        stack.push_async_callback(log.close)
+        keys = token_keys(settings)
+    except (LogError, KeyFileError) as error:
+        raise StartError(str(error)) from error
+    if isinstance(keys, JwksSource):
+        stack.push_async_callback(keys.close)
+    verify = Verifier(
+        keys,
+        clock=clock.monotonic,
+        wall_clock=clock.wall,
+        issuer=settings.tokens.issuer,
+        audience=settings.tokens.audience,
+        leeway_seconds=settings.tokens.leeway_seconds,
+    )
+    canary = Canary(clock=clock.monotonic)
+    engine = make_engine(settings, log)
+    shell = Shell(
+        engine,
+        log,
+        bounds=settings.bounds,
+        verify=canary.also(verify),
+        clock=clock.monotonic,
+        wall_clock=clock.wall,
+    )
+    services = Services(settings=settings, shell=shell, engine=engine, log=log, verify=verify, canary=canary)
+    try:
+        running = await start(shell, [address], make_app(services))
+    except OSError as error:
+        raise StartError(f"Cannot listen on {where(settings.listen)}: {error.strerror or error}.") from error
+    stack.push_async_callback(running.stop)
+    stack.push_async_callback(canary.close)
+    services.running = running
+    canary.watch(running)
+    return running
+
+
+def open_log(settings: Settings) -> Log:
+    """Open the store. Raises LogError."""
+    retention = Retention(settings.chat.history, settings.chat.history_age_seconds)
+    if settings.store.store == "memory":
+        return MemoryLog(retention, now_ms=clock.wall_ms)
+    return SqliteLog(settings.store.data, retention, now_ms=clock.wall_ms)
+
+
+def make_engine(settings: Settings, log: Log) -> Engine:
+    """The engine over a log."""
+    return Engine(
+        settings.chat,
+        epoch=log.epoch,
+        durability=log.durability,
+        node=settings.operation.node,
+        server=SERVER,
+        secret=log.secret,
+        entropy=secrets.token_bytes,
+        wall=clock.wall() - clock.monotonic(),
+        sanctions=log.sanctions(),
+    )
+
+
+def token_keys(settings: Settings) -> tuple[Key, ...] | JwksSource:
+    """Where the keys for tokens are. Raises KeyFileError."""
+    tokens = settings.tokens
+    if tokens.jwks_url is not None:
+        breaker = CircuitBreaker("token-keys")
+        return JwksSource(http_fetch(tokens.jwks_url), clock=clock.monotonic, guard=breaker.acall)
+    return operator_key(settings.store.data) if tokens.key is None else read_key_file(tokens.key)
+
+
+def listen_address(listen: ListenSettings) -> Address:
+    """Where to listen, with the TLS files loaded. Raises StartError."""
+    tls = None
+    if listen.tls_certificate is not None and listen.tls_key is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.set_alpn_protocols(["http/1.1"])
+        try:
+            tls.load_cert_chain(listen.tls_certificate, listen.tls_key, password=_no_password)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            files = f"{listen.tls_certificate} and {listen.tls_key}"
+            raise StartError(f"Cannot use {files} for TLS: {error}.") from error
+    return Address(host=listen.host, port=listen.port, unix=listen.unix_socket, tls=tls)
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted; give an unencrypted one")
+
+
+def where(listen: ListenSettings) -> str:
+    """What was asked for, for messages."""
+    return str(listen.unix_socket) if listen.unix_socket is not None else f"{listen.host}:{listen.port}"
+
+
+def public_url(listen: ListenSettings, running: Running) -> str:
+    """The address to open, with the port that was really taken."""
+    if listen.unix_socket is not None:
+        return f"unix:{listen.unix_socket}"
+    scheme = "http" if listen.tls_certificate is None else "https"
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return f"{scheme}://{host}:{running.addresses[0][1]}"
