@@ -1,0 +1,146 @@
+"""A whole chat server, with the real engine and a log in memory, for tests that break things."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from websockets.asyncio.client import ClientConnection, connect
+
+from palaver.chat.engine import Engine
+from palaver.chat.settings import ChatSettings
+from palaver.server.app import Address, Running, start
+from palaver.server.bounds import Bounds
+from palaver.server.log import MemoryLog
+from palaver.server.log.retention import Retention
+from palaver.server.shell import Core, JobTaker, Shell
+from tests.unit.server.serving import refuse_all
+
+# Everybody comes from one address here, and many of them at once.
+SETTINGS = ChatSettings(
+    messages=None,
+    room_messages_per_second=None,
+    frames_per_second=None,
+    ip_connects_per_second=None,
+    ip_unauthenticated_frames_per_second=None,
+    leave_grace_seconds=0.05,
+    presence_interval_seconds=0.01,
+)
+BOUNDS = Bounds(frames_per_second=None)
+
+
+@dataclass
+class ChatServer:
+    """A running server and what it is made of."""
+
+    running: Running
+    engine: Engine
+    shell: Shell
+
+    @property
+    def port(self) -> int:
+        return self.running.addresses[0][1]
+
+    def connect(self, **options: Any) -> connect:
+        return connect(
+            f"ws://127.0.0.1:{self.port}/ws",
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+            close_timeout=0.2,
+            **options,
+        )
+
+
+def make_shell(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -> Shell:
+    """A shell around a real engine."""
+    log = MemoryLog(Retention(settings.history), now_ms=lambda: int(time.time() * 1000))  # noqa: TID251 - the edge
+    engine = Engine(
+        settings,
+        epoch=log.epoch,
+        durability=log.durability,
+        node="test",
+        server="palaver/test",
+        secret=log.secret,
+        entropy=os.urandom,
+        wall=0.0,
+    )
+    core: Core = engine
+    jobs: JobTaker = log
+    return Shell(core, jobs, bounds=bounds, verify=refuse_all, clock=time.monotonic, wall_clock=time.time)  # noqa: TID251 - the edge
+
+
+@contextlib.asynccontextmanager
+async def chatting(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -> AsyncIterator[ChatServer]:
+    """Serve, and check at the end that nothing is left of anybody."""
+    before = asyncio.all_tasks()
+    shell = make_shell(bounds, settings)
+    running = await start(shell, [Address(port=0)], web.Application())
+    assert isinstance(shell.engine, Engine)
+    try:
+        yield ChatServer(running, shell.engine, shell)
+    finally:
+        async with asyncio.timeout(10):
+            await running.stop()
+    assert_nothing_left(shell)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+
+
+def assert_nothing_left(shell: Shell) -> None:
+    """No connection, subscription, session or waiting byte."""
+    assert isinstance(shell.engine, Engine)
+    fanout = shell.fanout
+    assert not shell.connections
+    assert not shell.engine.state.sessions
+    assert (fanout.rooms, shell.stats.subscriptions, shell.stats.connections, shell.stats.lagging) == (0, 0, 0, 0)
+    assert not shell._verifying
+    assert shell.stats.faults == 0
+
+
+class Talker:
+    """A client of the protocol that keeps what it hears."""
+
+    def __init__(self, client: ClientConnection, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.pushes: list[dict[str, Any]] = []
+        self._ids = 0
+
+    async def hear(self, seconds: float = 5.0) -> dict[str, Any]:
+        """The next frame."""
+        frame: dict[str, Any] = msgspec.json.decode(await asyncio.wait_for(self.client.recv(), seconds))
+        return frame
+
+    async def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer; keep the pushes on the way."""
+        self._ids += 1
+        re = str(self._ids)
+        await self.client.send(msgspec.json.encode({"id": re, **request}).decode())
+        while True:
+            frame = await self.hear()
+            if frame.get("re") == re:
+                return frame
+            self.pushes.append(frame)
+
+    async def messages(self, count: int) -> Sequence[int]:
+        """Read pushes until so many messages have come; their `seq`."""
+        while sum(push["type"] == "message" for push in self.pushes) < count:
+            self.pushes.append(await self.hear())
+        return [push["seq"] for push in self.pushes if push["type"] == "message"]
+
+
+async def join(server: ChatServer, name: str, *rooms: str, stack: contextlib.AsyncExitStack, **options: Any) -> Talker:
+    """Connect, authenticate as a guest, join."""
+    talker = Talker(await stack.enter_async_context(server.connect(**options)), name)
+    assert (await talker.hear())["type"] == "hello"
+    assert (await talker.ask(type="auth", name=name))["type"] == "ack"
+    for room in rooms:
+        assert (await talker.ask(type="join", room=room))["type"] == "ack"
+    return talker
