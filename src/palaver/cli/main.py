@@ -12,6 +12,7 @@ from palaver import __version__
 # pays for numpy and `palaver lock` works without a page having been built.
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "backup": "palaver.cli.backup:backup",
         "models": "palaver.cli.models:models",
         "review": "palaver.cli.review:review",
         "serve": "palaver.cli.serve:command",

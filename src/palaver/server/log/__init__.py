@@ -3,10 +3,11 @@
 `port` says what every log does. `memory` forgets at exit; `sqlite` is the default and answers when all is on disk.
 
 For `sqlite`: `opening` decides whether a directory may be used, `writer` lives through failures, `transaction` is one
-batch of jobs. Shared: `retention` is the arithmetic of what is kept, `statistics` what a log can tell about itself,
-`errors` what can go wrong at a start.
+batch of jobs, `sweeping` removes what is too old, `backup` copies a store. Shared: `retention` is the arithmetic of
+what is kept, `statistics` what a log can tell about itself, `errors` what can go wrong at a start.
 """
 
+from palaver.server.log.backup import back_up
 from palaver.server.log.errors import (
     CorruptStoreError,
     ForeignStoreError,
@@ -38,4 +39,5 @@ __all__ = [
     "SqliteLog",
     "StoreInUseError",
     "StoreUnusableError",
+    "back_up",
 ]

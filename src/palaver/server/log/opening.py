@@ -114,7 +114,7 @@ def open_store(directory: Path) -> Store:
     except BaseException as error:
         os.close(lock)
         if isinstance(error, (sqlite3.Error, OSError)):
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         raise
 
 
@@ -142,10 +142,10 @@ def _lock(directory: Path) -> int:
         made = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if made:
-            _sync_directory(directory.parent)
+            sync_directory(directory.parent)
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise _explained(directory, error) from error
+        raise explained(directory, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.truncate(lock, 0)
@@ -156,7 +156,7 @@ def _lock(directory: Path) -> int:
         raise StoreInUseError(directory, int(holder) if holder.isdigit() else None) from None
     except OSError as error:
         os.close(lock)
-        raise _explained(directory, error) from error
+        raise explained(directory, error) from error
     return lock
 
 
@@ -170,38 +170,47 @@ def _check_header(path: Path) -> None:
         raise ForeignStoreError(path, "it is not an SQLite database")
 
 
-def _identify(connection: sqlite3.Connection, path: Path) -> tuple[str, bytes]:
-    """Epoch and secret of our database; makes the tables in an empty one. Raises LogError, sqlite3.Error."""
+def check_ours(connection: sqlite3.Connection, path: Path) -> bool:
+    """True for our database, False for an empty file. Raises ForeignStoreError, NewerStoreError, sqlite3.Error."""
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    names = sorted(name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'"))
     if application not in (0, APPLICATION_ID) or (application == 0 and names):
-        raise ForeignStoreError(
-            path, f"it is another program's database, with the tables {', '.join(sorted(names)[:5])}"
-        )
+        raise ForeignStoreError(path, f"it is another program's database, with the tables {', '.join(names[:5])}")
     if version > SCHEMA:
         raise NewerStoreError(path, version, SCHEMA)
-    if application == 0:
-        _create(connection, path)
-    else:
+    return application == APPLICATION_ID
+
+
+def _identify(connection: sqlite3.Connection, path: Path) -> tuple[str, bytes]:
+    """Epoch and secret of our database; makes the tables in an empty one. Raises LogError, sqlite3.Error."""
+    if check_ours(connection, path):
         _check_pages(connection, path)
+    else:
+        _create(connection, path)
     _require_wal(connection, path)
+    # A backup has no epoch (see `backup`): numbering begins anew where it is restored.
+    connection.execute("INSERT INTO meta VALUES ('epoch', ?) ON CONFLICT DO NOTHING", (_new_epoch(),))
     meta = dict(connection.execute("SELECT key, value FROM meta"))
-    if not isinstance(meta.get("epoch"), str) or not isinstance(meta.get("secret"), bytes):
-        raise CorruptStoreError(path, "it has no epoch or no secret")
+    if not isinstance(meta["epoch"], str) or not isinstance(meta.get("secret"), bytes):
+        raise CorruptStoreError(path, "its epoch or its secret is missing")
     return meta["epoch"], meta["secret"]
+
+
+def _new_epoch() -> str:
+    return f"e{secrets.token_hex(6)}"
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Make all tables in one transaction: a process that dies here leaves an empty file."""
     connection.execute("PRAGMA journal_mode = DELETE")
-    identity = f"('epoch', 'e{secrets.token_hex(6)}'), ('secret', x'{secrets.token_hex(32)}')"
+    identity = f"('epoch', '{_new_epoch()}'), ('secret', x'{secrets.token_hex(32)}')"
     connection.executescript(
         f"BEGIN EXCLUSIVE; {_TABLES} INSERT INTO meta VALUES {identity};"  # noqa: S608 - hexadecimal digits made above
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT;"
     )
     path.chmod(0o600)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
@@ -225,7 +234,7 @@ def _sanctions(connection: sqlite3.Connection) -> list[Sanction]:
     return [Sanction(kind, room, user, bool(active), *rest) for kind, room, user, active, *rest in rows]
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -243,7 +252,7 @@ _EXPLANATIONS = {
 }
 
 
-def _explained(path: Path, error: sqlite3.Error | OSError) -> LogError:
+def explained(path: Path, error: sqlite3.Error | OSError) -> LogError:
     """The LogError that a failure of the disk or the database amounts to."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
