@@ -4,8 +4,11 @@ from pathlib import Path
 
 import click
 
+from palaver.cli.review_run import refusing, resume, run, summary
+from palaver.crdt.clock import wall_milliseconds
 from palaver.review.check import check as check_text
 from palaver.review.errors import ReviewError
+from palaver.review.folder import Folder, find
 from palaver.review.published import decode
 from palaver.review.reports.compatible import render
 
@@ -15,6 +18,19 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.group()
 def review() -> None:
     """Blind peer review: models answer, each grades all the others without knowing whose answer it is."""
+
+
+review.add_command(run)
+review.add_command(resume)
+
+
+@review.command()
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("evaluations"))
+def status(path: Path) -> None:
+    """Say how far the evaluations in PATH are: one line for each."""
+    for folder in refusing(lambda: find(path)):
+        matrix = refusing(lambda folder=folder: Folder(folder, "reader", wall_milliseconds).matrix())  # type: ignore[misc]  # a default binds the loop's variable
+        click.echo(f"{folder.name}  {matrix.evaluation.question.id}: {summary(matrix)}")
 
 
 @review.command()

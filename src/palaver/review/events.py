@@ -135,6 +135,11 @@ class Follower:
         self._waiting: deque[Event] = deque()
         self._arrived = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many events are queued."""
+        return len(self._waiting)
+
     def take(self, event: Event) -> None:
         """Queue an event, or replace a full backlog by `Missed`."""
         if len(self._waiting) >= self._room:

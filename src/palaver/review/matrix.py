@@ -188,7 +188,7 @@ def _without_text(records: Records, member: str, failures: list[Part]) -> Answer
     refused = next((part for part in failures if part.finish == "refused"), None)
     if refused is not None:
         return Answer(member, "refused", reason="refused", tries=len(failures))
-    last = max(failures, key=lambda part: (part.stamp, digest(part)), default=None)
+    last = max(failures, key=lambda part: (part.stamp, part.attempt, digest(part)), default=None)
     tries = _tries(records, [part.failure for part in failures])
     exhausted = tries >= records.attempts or any(part.failure in PERMANENT for part in failures)
     reason = last.failure if last is not None else None

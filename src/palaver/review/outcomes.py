@@ -53,11 +53,11 @@ def record(evaluation: Evaluation, call: Call, result: Reply | Failure, trace: T
 def _part(call: AnswerCall, result: Reply | Failure, trace: Trace) -> Part:
     if isinstance(result, Reply):
         return Part(
-            member=call.member, index=call.index, previous=call.previous, text=result.text, finish=result.finish,
-            spent=trace.spent, replica=trace.replica, stamp=trace.stamp,
+            member=call.member, attempt=call.tries, index=call.index, previous=call.previous, text=result.text,
+            finish=result.finish, spent=trace.spent, replica=trace.replica, stamp=trace.stamp,
         )  # fmt: skip
     return Part(
-        member=call.member, index=call.index, previous=call.previous, text="",
+        member=call.member, attempt=call.tries, index=call.index, previous=call.previous, text="",
         finish="refused" if result.kind == "refused" else "failed", failure=_reason(result, trace),
         spent=trace.spent, replica=trace.replica, stamp=trace.stamp,
     )  # fmt: skip
@@ -66,7 +66,8 @@ def _part(call: AnswerCall, result: Reply | Failure, trace: Trace) -> Part:
 def _grade(evaluation: Evaluation, call: GradeCall, result: Reply | Failure, trace: Trace) -> Grade:
     label = blind.label(evaluation.seed, call.judge, call.subject)
     kept = Grade(
-        judge=call.judge, subject=call.subject, answer=digest(call.text), label=label, outcome="failed",
+        judge=call.judge, subject=call.subject, attempt=call.tries, answer=digest(call.text), label=label,
+        outcome="failed",
         prompt=prompts.fingerprint(asked(evaluation, call)), repair=call.unreadable is not None,
         spent=trace.spent, replica=trace.replica, stamp=trace.stamp,
     )  # fmt: skip

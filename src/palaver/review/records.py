@@ -117,13 +117,17 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, tag="part", tag_field="kind"):
-    """One call for an answer, or for the continuation of one. `previous` is the digest of the part it continues."""
+    """One call for an answer, or for the continuation of one. `previous` is the digest of the part it continues.
+
+    `attempt` counts the calls that failed before, so that two failures of one kind are two records.
+    """
 
     member: str
     index: int
     text: str
     finish: Finish
     previous: str = ""
+    attempt: int = 0
     failure: str | None = None
     spent: Spent = Spent()
     replica: str
@@ -134,7 +138,7 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True, tag="grade", tag_field="k
     """One call to a judge. `subject` is a respondent's key, or `control:` and a kind.
 
     `scores` follow the rubric's order of criteria. `answer` is the digest of the text that was judged: a mark for
-    another text never counts. `raw` is the reply as it came.
+    another text never counts. `raw` is the reply as it came. `attempt` is as in `Part`.
     """
 
     judge: str
@@ -143,6 +147,7 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True, tag="grade", tag_field="k
     prompt: str
     label: str
     outcome: Outcome
+    attempt: int = 0
     repair: bool = False
     scores: tuple[int, ...] | None = None
     ends_properly: bool | None = None

@@ -179,10 +179,11 @@ class Runner:
         if claim is None:
             return _Got(call, None, started, None)
         try:
-            if await self.ledger.refresh():
-                self._take_in()
-                if all(each.task != call.task for each in self._open):
-                    return _Got(call, claim, started, None)
+            # Whoever had the claim before may have answered: its record was there before the claim was given back.
+            await self.ledger.refresh()
+            self._take_in()
+            if all(each.task != call.task for each in self._open):
+                return _Got(call, claim, started, None)
             self.tell(self._started(call, claim))
             seat = self.seats[call.member]
             wanted = outcomes.request(self._matrix.evaluation, call, seat)
@@ -252,13 +253,14 @@ class Runner:
             self._elsewhere[got.call.task] = now + self.pace.poll_seconds
         else:
             failure = got.result if isinstance(got.result, Failure) else None
+            waited_for = throttle.not_before
             throttle.end(got.started, now, failure)
             try:
                 await self._write(got, got.result, now)
             except ClaimLostError:
                 # Another worker took the call over while this one made it: its record counts, this result is dropped.
                 self._elsewhere[got.call.task] = now + self.pace.poll_seconds
-            if throttle.not_before > now:
+            if throttle.not_before > max(now, waited_for):
                 self.tell(Waiting(self._id, provider, throttle.not_before - now))
         if got.claim is not None:
             await got.claim.release()
@@ -270,7 +272,8 @@ class Runner:
             keep, gave_up = self._weigh(call, result, got.started, now)
             subject = call.subject if isinstance(call, GradeCall) else None
             again = result.trait.retry and not gave_up
-            self.tell(CallFailed(self._id, call.member, subject, result.kind, result.detail, again))
+            if result.kind != "waiting":
+                self.tell(CallFailed(self._id, call.member, subject, result.kind, result.detail, again))
             if not keep:
                 return
         spent = seat.spent(result, round((now - got.started) * 1000)) if isinstance(result, Reply) else None

@@ -12,6 +12,8 @@ from palaver.review.failures import Failure
 
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 30.0
+# Asking an open guard again costs nothing, and while it probes it does not know when it will be through.
+LONGEST_GUARD_WAIT_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Throttle:
     failing_since: float | None = None
     _last_decrease: float = float("-inf")
     _row: int = 0
+    _asked_to_wait_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit = float(self.ceiling)
@@ -45,6 +48,7 @@ class Throttle:
             self.limit = min(float(self.ceiling), self.limit + 1.0 / self.limit)
             self.failing_since = None
             self._row = 0
+            self.not_before = min(self.not_before, self._asked_to_wait_until)
             return
         if self.failing_since is None:
             self.failing_since = now
@@ -54,8 +58,11 @@ class Throttle:
             if failure.kind != "waiting":
                 self.limit = max(1.0, self.limit / 2)
         self.not_before = max(self.not_before, now + self._pause(failure))
+        if failure.kind == "rate_limited" and failure.retry_after_seconds is not None:
+            self._asked_to_wait_until = self.not_before
 
     def _pause(self, failure: Failure) -> float:
         if failure.retry_after_seconds is not None:
-            return failure.retry_after_seconds
+            cap = LONGEST_GUARD_WAIT_SECONDS if failure.kind == "waiting" else float("inf")
+            return min(failure.retry_after_seconds, cap)
         return min(LONGEST_BACKOFF_SECONDS, self.first_backoff_seconds * 2.0 ** min(self._row - 1, 20))

@@ -124,7 +124,7 @@ def _verdict(script: Script, model: StubModel, asked: str, label: str, text: str
     elif replayed is not None:
         scores = dict(zip(sorted(names), whole_scores(replayed), strict=False))
     else:
-        scores = _own_scores(script, model, whose, names, cut=not ends)
+        scores = _own_scores(script, model, whose, names, text, cut=not ends)
     verdict = {
         "answer": label,
         "ends_properly": ends,
@@ -134,11 +134,13 @@ def _verdict(script: Script, model: StubModel, asked: str, label: str, text: str
     return json.dumps(verdict)
 
 
-def _own_scores(script: Script, model: StubModel, whose: str | None, names: list[str], *, cut: bool) -> dict[str, int]:
+def _own_scores(
+    script: Script, model: StubModel, whose: str | None, names: list[str], text: str, *, cut: bool
+) -> dict[str, int]:
     quality = script.find(whose).quality if whose is not None else 5.0
     scores = {}
     for name in names:
-        drawn = blind.number(script.seed, 2_001, "noise", model.id, whose or "", name) / 1_000 - 1
+        drawn = blind.number(script.seed, 2_001, "noise", model.id, text, name) / 1_000 - 1
         mark = quality + model.severity + drawn * model.noise - (2.0 if cut else 0.0)
         scores[name] = max(0, min(HIGHEST, round(mark)))
     return scores
