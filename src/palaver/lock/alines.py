@@ -1,0 +1,66 @@
+"""A connection to block on, for asyncio; what `lines` is for threads.
+
+On a cluster a connection is opened for the occasion, because the cluster client's own have no public way to be lent.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import redis
+from redis.asyncio.cluster import RedisCluster
+
+from palaver.lock.client import AsyncClient, Line
+from palaver.lock.lines import ASK_AGAIN, SHARES, SILENT_SECONDS, is_unblocked
+
+
+@asynccontextmanager
+async def line(client: AsyncClient, key: str) -> AsyncIterator[Line]:
+    """A connection to the server that has `key`. If the body fails or is cancelled, the connection is closed."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        node = client.get_node_from_key(key)
+        if node is None:
+            raise redis.ConnectionError(f"the cluster has no node for the slot of {key!r}")
+        async with _own(node.connection_class(**node.connection_kwargs)) as connection:
+            yield connection
+        return
+    pool = client.connection_pool
+    if not SHARES.take(pool):
+        async with _own(pool.connection_class(**pool.connection_kwargs)) as connection:
+            yield connection
+        return
+    try:
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        try:
+            yield connection
+        except BaseException:  # also a cancellation: whoever uses it next must not read our reply
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+    finally:
+        SHARES.give_back(pool)
+
+
+@asynccontextmanager
+async def _own(connection: Line) -> AsyncIterator[Line]:
+    try:
+        await connection.connect()
+        yield connection
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def block(client: AsyncClient, key: str, seconds: float) -> object:
+    """Wait for a message on the list `key`: the message, or None after `seconds` or when the connection breaks."""
+    try:
+        async with line(client, key) as connection:
+            await connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
+            reply = await connection.read_response(timeout=seconds + SILENT_SECONDS)
+    except ASK_AGAIN:
+        return None
+    except redis.ResponseError as error:
+        if is_unblocked(error):
+            return None
+        raise
+    return None if reply is None else reply[1]

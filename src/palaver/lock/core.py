@@ -1,0 +1,218 @@
+"""How a lock is acquired, decided without doing anything: one generator drives the threads' face and asyncio's.
+
+The generator yields what it wants done (`Call`, `Sleep`) and is sent what came of it. Errors do not enter it: the
+face gives the attempt up (`Attempt.give_up`) and raises. Nothing here reads a clock, opens a socket or waits.
+
+Invariants: a grant counts only from before its request was sent; a token is used for one attempt; a token that was
+given up is never asked for again.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from palaver.lock.errors import LossReason, NotDurableError
+from palaver.lock.scripts import ACQUIRE, EXTEND, RELEASE, Script
+from palaver.lock.terms import FENCE_SECONDS, GONE_SECONDS, Terms, drift_seconds, milliseconds
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+
+class AcquireReply(IntEnum):
+    """The first number of the acquire script's reply."""
+
+    BUSY = 0
+    GRANTED = 1
+    GIVEN_UP = 2
+
+
+class ReleaseReply(IntEnum):
+    """The reply of the release and extend scripts."""
+
+    NOBODYS = -2
+    ANOTHERS = -1
+    DONE = 1
+    DONE_BEFORE = 2
+
+
+LOSS_BY_REPLY = {ReleaseReply.NOBODYS: LossReason.GONE, ReleaseReply.ANOTHERS: LossReason.TAKEN}
+
+
+class Mode(Enum):
+    """What to do when the lock is busy."""
+
+    TRY = "try"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run a script. With `durable`, ask on the same connection how many copies know, if it granted the lock, and put
+    that reply behind the script's.
+    """
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[str | int, ...]
+    durable: bool = False
+
+    @property
+    def evalsha(self) -> tuple[str | int, ...]:
+        """The command that runs the script by its hash."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    @property
+    def eval(self) -> tuple[str | int, ...]:
+        """The command that runs the script by its text, for a server that does not know it yet."""
+        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Block on the waiter's own list for at most so long; the reply is its message, or None."""
+
+    key: str
+    seconds: float
+
+
+Request = Call | Sleep
+Steps = Generator[Request, object, "Grant | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The server gave the lock to `token`; valid here before `deadline` (monotonic seconds)."""
+
+    token: str
+    fence: int
+    granted: float
+    deadline: float
+
+
+def new_token() -> str:
+    """A token nobody else has: 64 random bits behind the process id, which helps to find the holder."""
+    return f"palaver-{os.getpid():x}-{secrets.token_hex(8)}"
+
+
+def release_call(terms: Terms, token: str) -> Call:
+    """Give the lock back."""
+    args = (token, milliseconds(terms.claim), milliseconds(GONE_SECONDS), "release")
+    return Call(RELEASE, terms.keys.declared, args)
+
+
+def abandon_call(terms: Terms, token: str) -> Call:
+    """Make sure that nothing is left of the attempt with this token, whether or not it was executed."""
+    remembered = milliseconds(max(60.0, terms.ttl))
+    return Call(RELEASE, terms.keys.declared, (token, milliseconds(terms.claim), remembered, "abandon"))
+
+
+def extend_call(terms: Terms, token: str, ttl: float) -> Call:
+    """Let the hold end `ttl` seconds from when the server reads this."""
+    return Call(EXTEND, terms.keys.declared, (token, milliseconds(ttl), milliseconds(FENCE_SECONDS + ttl)))
+
+
+class Attempt:
+    """One attempt to acquire, which may ask many times. Not to be shared between threads or tasks."""
+
+    def __init__(self, terms: Terms, clock: Clock, *, lowest_fence: int = 0) -> None:
+        self.token = new_token()
+        self._terms = terms
+        self._clock = clock
+        self._lowest_fence = lowest_fence
+        self._ticket = 0
+
+    def give_up(self) -> Call:
+        """What to run when the attempt ends without a lease for any reason."""
+        return abandon_call(self._terms, self.token)
+
+    def steps(self, timeout: float | None) -> Steps:
+        """Ask until granted or until `timeout` seconds are over; 0 asks once and never queues."""
+        if timeout == 0:
+            return (yield from self._once())
+        return (yield from self._queue(timeout))
+
+    def _once(self) -> Steps:
+        sent = self._clock()
+        status, number, _ = self._read((yield self._call(Mode.TRY)), sent)
+        if status is not AcquireReply.GRANTED:
+            return None
+        grant = self._valid(sent, number)
+        if grant is None:
+            yield self.give_up()
+        return grant
+
+    def _queue(self, timeout: float | None) -> Steps:
+        until = None if timeout is None else self._clock() + timeout
+        while True:
+            sent = self._clock()
+            status, number, ticket = self._read((yield self._call(Mode.WAIT)), sent)
+            if status is AcquireReply.BUSY:
+                self._ticket = ticket
+                if not (yield from self._sleep(number / 1000, until)):
+                    yield self.give_up()
+                    return None
+                continue
+            grant = self._valid(sent, number) if status is AcquireReply.GRANTED else None
+            if grant is not None:
+                return grant
+            # The answer took longer than the lease lasts: it is worth nothing. Its token is spent.
+            yield self.give_up()
+            self.token = new_token()
+            if until is not None and self._clock() >= until:
+                return None
+
+    def _sleep(self, longest: float, until: float | None) -> Generator[Request, object, bool]:
+        """Wait for a signal or until it is time to ask again. False when the caller's time is over."""
+        wake = self._clock() + longest
+        while True:
+            now = self._clock()
+            if until is not None and now >= until:
+                return False
+            left = (wake if until is None else min(wake, until)) - now
+            if left <= 0:
+                return True
+            message = yield Sleep(self._terms.keys.wake(self.token), left)
+            look = _look_seconds(message)
+            if look is None:
+                return until is None or message is not None or self._clock() < until
+            wake = self._clock() + look
+
+    def _read(self, reply: object, sent: float) -> tuple[AcquireReply, int, int]:
+        """The script's three numbers; behind a grant there is the reply to the durability command, if one was sent."""
+        assert isinstance(reply, list | tuple)
+        status, number, ticket, *copies = reply
+        if copies and self._terms.durability is not None:
+            acknowledged, required = self._terms.durability.acknowledged(copies[0])
+            if acknowledged < required:
+                raise NotDurableError(self._terms.name, acknowledged, required, self._clock() - sent)
+        return AcquireReply(status), number, ticket
+
+    def _valid(self, sent: float, fence: int) -> Grant | None:
+        deadline = sent + self._terms.ttl - drift_seconds(self._terms.ttl)
+        if self._clock() >= deadline:
+            return None
+        return Grant(self.token, fence, sent, deadline)
+
+    def _call(self, mode: Mode) -> Call:
+        terms = self._terms
+        args = (
+            self.token,
+            milliseconds(terms.ttl),
+            mode.value,
+            milliseconds(terms.claim),
+            self._lowest_fence,
+            self._ticket,
+        )
+        return Call(ACQUIRE, terms.keys.declared, args, durable=terms.durability is not None)
+
+
+def _look_seconds(message: object) -> float | None:
+    """The seconds in a `look:<ms>` reminder; None for any other message, and for none."""
+    if isinstance(message, bytes):
+        message = message.decode()
+    if not isinstance(message, str) or not message.startswith("look:"):
+        return None
+    return int(message.removeprefix("look:")) / 1000
