@@ -17,6 +17,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "review": "palaver.cli.review:review",
         "serve": "palaver.cli.serve:command",
         "token": "palaver.cli.token:command",
+        "lock": "palaver.cli.lock:lock",
     }
 )
 

@@ -120,24 +120,23 @@ class Lease(LeaseRecord):
         self._only_by_owner()
         if self._state is LeaseState.RELEASED:
             return
-        ended = self.lost
-        if ended is None:
-            self._state = LeaseState.RELEASED
+        if self.lost is not None:
+            raise LockLostError(self.name, self.lost)
+        self._state = LeaseState.RELEASED
         call = release_call(self._terms, self._token)
+        remaining = self._deadline - self._clock()
         try:
-            reply = ReleaseReply(await arun(self._client, call))
-        except UNHEARD as error:
-            if ended is not None:
-                raise LockLostError(self.name, ended) from error
+            # Past the deadline there is nothing left to release, however patient the client is.
+            async with asyncio.timeout(remaining):
+                reply = ReleaseReply(await arun(self._client, call))
+        except (*UNHEARD, TimeoutError) as error:
             raise OutcomeUnknownError(self.name, "release", max(0.0, self._deadline - self._clock())) from error
         except asyncio.CancelledError:
-            await self._tidying.finish(call, within=self._deadline - self._clock())
+            await self._tidying.finish(call, within=remaining)
             raise
-        if ended is None and reply in LOSS_BY_REPLY:
+        if reply in LOSS_BY_REPLY:
             self._state, self._reason = LeaseState.LOST, LOSS_BY_REPLY[reply]
-            ended = self._reason
-        if ended is not None:
-            raise LockLostError(self.name, ended)
+            raise LockLostError(self.name, self._reason)
 
     async def __aenter__(self) -> Self:
         self.check()
@@ -150,21 +149,25 @@ class Lease(LeaseRecord):
     ) -> None:
         scope, self._scope = self._scope, None
         assert scope is not None, "left without having been entered"
-        overran = False
         try:
             await scope.__aexit__(kind, error, traceback)
         except TimeoutError:
-            overran = True
-            self._lose(LossReason.UNCONFIRMED if self._terms.renew else LossReason.EXPIRED)
+            await self._ended_early(error)
         try:
             await self.release()
         except (LockLostError, OutcomeUnknownError) as ended:
-            if overran:
-                raise ended from error
             if error is None:
                 raise
             # The body's own error is the one to see; that the lock was lost is added to it.
             error.add_note(str(ended))
+
+    async def _ended_early(self, error: BaseException | None) -> None:
+        """The body was ended before the lease could: give back what is left of it, and say why."""
+        if self._lose(LossReason.UNCONFIRMED if self._terms.renew else LossReason.EXPIRED):
+            left = self._deadline - self._clock()
+            await self._tidying.finish(release_call(self._terms, self._token), within=left, patience=left)
+        assert self._reason is not None
+        raise LockLostError(self.name, self._reason) from error
 
     @property
     def server(self) -> AsyncClient:

@@ -99,20 +99,16 @@ class Lease(LeaseRecord):
         with self._guard:
             if self._state is LeaseState.RELEASED:
                 return
-            ended = self.lost
-            if ended is None:
-                self._state = LeaseState.RELEASED
+            if self.lost is not None:
+                raise LockLostError(self.name, self.lost)
+            self._state = LeaseState.RELEASED
         try:
             reply = ReleaseReply(run(self._client, release_call(self._terms, self._token)))
         except UNHEARD as error:
-            if ended is not None:
-                raise LockLostError(self.name, ended) from error
             raise OutcomeUnknownError(self.name, "release", max(0.0, self._deadline - self._clock())) from error
-        if ended is None and reply in LOSS_BY_REPLY:
+        if reply in LOSS_BY_REPLY:
             self._state, self._reason = LeaseState.LOST, LOSS_BY_REPLY[reply]
-            ended = self._reason
-        if ended is not None:
-            raise LockLostError(self.name, ended)
+            raise LockLostError(self.name, self._reason)
 
     def __enter__(self) -> Self:
         self.check()

@@ -21,38 +21,44 @@ class Tidying:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
-    async def finish(self, call: Call, *, within: float) -> bool:
+    async def finish(self, call: Call, *, within: float, patience: float = TIDY_SECONDS) -> bool:
         """Run `call` although the caller is being cancelled; True if it was done when this returns.
 
-        Waits for at most `TIDY_SECONDS`, through further cancellations too; after that a task goes on trying for
-        `within` seconds altogether.
+        Waits for at most `patience` seconds, through further cancellations too; after that a task goes on trying
+        for `within` seconds altogether.
         """
-        task = asyncio.create_task(self._until_done(call, max(within, TIDY_SECONDS)), name="palaver-lock-tidy")
+        task = asyncio.create_task(self._until_done(call, max(within, patience)), name="palaver-lock-tidy")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         loop = asyncio.get_running_loop()
-        until = loop.time() + TIDY_SECONDS
+        until = loop.time() + patience
         while not task.done() and loop.time() < until:
             try:
                 await asyncio.wait({task}, timeout=until - loop.time())
             except asyncio.CancelledError:
                 # The caller is already being cancelled and raises when we return; what counts now is to leave nothing.
                 continue
-        return task.done() and not task.cancelled() and task.exception() is None
+        return task.done() and not task.cancelled() and task.result()
 
     async def wait(self) -> None:
         """Return when no tidying task is left. Cancelled, they go on."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    async def _until_done(self, call: Call, within: float) -> None:
-        async with asyncio.timeout(within):
-            while True:
-                try:
-                    await arun(self._client, call)
-                except UNHEARD:
+    async def _until_done(self, call: Call, within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                while not await self._tried(call):  # noqa: ASYNC110 - nobody tells when a silent server is back
                     await asyncio.sleep(RETRY_SECONDS)
-                else:
-                    return
+        except TimeoutError:
+            return False  # what was to be undone has ended by itself
+        return True
+
+    async def _tried(self, call: Call) -> bool:
+        try:
+            await arun(self._client, call)
+        except UNHEARD:
+            return False
+        return True
