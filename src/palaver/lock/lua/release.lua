@@ -3,6 +3,7 @@
 -- ARGV: token, claim ms, gone ms, mode ("release" or "abandon": also leave the queue)
 -- Returns 1 released | 2 released before | -1 held by another | -2 held by nobody
 local TOKEN = ARGV[1]
+if ARGV[4] == 'abandon' then redis.call('DEL', KEYS[3] .. ':wake:' .. TOKEN) end
 local holder = redis.call('GET', KEYS[1])
 if holder == TOKEN and redis.call('EXISTS', KEYS[3]) == 0 then
   redis.call('SET', KEYS[2] .. ':gone:' .. TOKEN, 1, 'PX', ARGV[3])
@@ -19,7 +20,6 @@ if holder == TOKEN then
 end
 if ARGV[4] == 'abandon' then
   forget_waiter(TOKEN)
-  redis.call('DEL', WAKE .. TOKEN)
   redis.call('SET', GONE .. TOKEN, 1, 'PX', ARGV[3])
 end
 if redis.call('EXISTS', GONE .. TOKEN) == 1 then return 2 end

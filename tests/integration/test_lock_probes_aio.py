@@ -1,0 +1,342 @@
+"""What asyncio adds: tasks that share a lock, bodies that are cancelled in time, cancellation at every await."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from palaver.lock import LockLostError, LossReason, NotAcquiredError, OutcomeUnknownError, StaleFenceError
+from palaver.lock.aio import DistributedLock, Lease
+from palaver.lock.lease import LeaseRecord
+from palaver.lock.scripts import ACQUIRE, RELEASE
+from palaver.lock.testing import Proxy, cancel_at
+from tests.valkey import Valkey
+
+pytestmark = pytest.mark.redis
+
+DEADLINE_SECONDS = 10.0
+QUEUE = "palaver:{name}:queue"
+
+
+@pytest.fixture
+async def client(valkey: Valkey) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis(host=valkey.host, port=valkey.port) as client:
+        yield client
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - a condition of the real world
+            await asyncio.sleep(0.002)
+
+
+async def waiting(client: redis.asyncio.Redis, number: int) -> None:
+    async def so_many() -> bool:
+        return int(await client.zcard(QUEUE)) == number
+
+    await until(so_many)
+
+
+async def gone(client: redis.asyncio.Redis) -> None:
+    async def is_gone() -> bool:
+        return not await client.exists("name")
+
+    await until(is_gone)
+
+
+async def left_behind(client: redis.asyncio.Redis) -> list[bytes]:
+    """Keys that could make anybody wait: neither a remembered fence nor a remembered token."""
+    keys = [key async for key in client.scan_iter()]
+    return [key for key in keys if b":fence" not in key]
+
+
+async def test_tasks_may_share_one_lock_and_are_served_in_order(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name")
+    served: list[int] = []
+
+    async def work(number: int) -> None:
+        async with lock as lease:
+            served.append(number)
+            lease.check()
+
+    async with asyncio.TaskGroup() as group, lock:
+        for number in range(5):
+            group.create_task(work(number))
+            await waiting(client, number + 1)
+    assert served == [0, 1, 2, 3, 4]
+    assert await left_behind(client) == []
+
+
+async def test_one_tasks_late_release_leaves_the_others_lock_alone(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name")
+    first = await lock.acquire()
+    await client.delete("name")
+    second = await asyncio.create_task(lock.acquire())
+    with pytest.raises(LockLostError):
+        await first.release()
+    assert await client.get("name") == second.token.encode()
+
+
+async def test_timeout_try_and_extend_are_as_for_threads(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name", ttl=5)
+    lease = await lock.acquire()
+    assert await lock.try_acquire() is None
+    with pytest.raises(NotAcquiredError):
+        await lock.acquire(timeout=0.01)
+    await lease.extend(60)
+    assert lease.remaining() > 50
+    await lease.fenced.set("key", "value")
+    assert await lease.fenced.hset("hash", {"a": 1}) == 1
+    assert await lease.fenced.incr("number") == 1
+    assert await lease.fenced.eval("return ARGV[1]", "key", "x") == b"x"
+    await lease.release()
+    await lease.release()
+    newer = await lock.acquire()
+    with pytest.raises(StaleFenceError):
+        await type(lease.fenced)(client, lease.fence, lock_name="name").set("key", "stale")
+    await newer.release()
+
+
+# The body
+
+
+async def test_the_body_is_cancelled_before_its_lease_can_end(client: redis.asyncio.Redis) -> None:
+    remaining: list[float] = []
+
+    async def body() -> None:
+        async with DistributedLock(client, "name", ttl=0.4) as lease:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                remaining.append(lease.deadline - time.monotonic())
+
+    with pytest.raises(LockLostError) as caught:
+        await body()
+    assert caught.value.reason is LossReason.EXPIRED
+    assert remaining[0] > 0
+    assert not await client.exists("name")
+
+
+async def test_with_renewal_the_body_outlives_many_leases(client: redis.asyncio.Redis) -> None:
+    async with DistributedLock(client, "name", ttl=0.2, renew=True) as lease:
+        first = lease.deadline
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while lease.deadline < first + 0.5:  # noqa: ASYNC110 - a condition of the real world
+                await asyncio.sleep(0.01)
+        lease.check()
+
+
+async def test_the_body_is_cancelled_in_time_although_the_server_is_silent(own_valkey: Valkey) -> None:
+    remaining: list[float] = []
+
+    async def body(client: redis.asyncio.Redis) -> None:
+        async with DistributedLock(client, "name", ttl=0.5, renew=True) as lease:
+            own_valkey.pause()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                remaining.append(lease.deadline - time.monotonic())
+
+    async with redis.asyncio.Redis(port=own_valkey.port) as client:
+        began = time.monotonic()
+        with pytest.raises(LockLostError) as caught:
+            await body(client)
+        assert caught.value.reason is LossReason.UNCONFIRMED
+        assert remaining[0] > 0
+        assert time.monotonic() - began < 1.0, "nobody waits for the silent server"
+        own_valkey.resume()
+
+
+async def test_the_body_is_cancelled_at_once_when_the_lock_is_taken(client: redis.asyncio.Redis) -> None:
+    told: list[LeaseRecord] = []
+
+    async def body() -> None:
+        async with DistributedLock(client, "name", ttl=1.0, renew=True, on_lost=told.append):
+            await client.set("name", "another")
+            await asyncio.Event().wait()
+
+    began = time.monotonic()
+    with pytest.raises(LockLostError) as caught:
+        await body()
+    assert caught.value.reason is LossReason.TAKEN
+    assert time.monotonic() - began < 0.6, "at the next renewal, not at the end of the lease"
+    assert [lease.lost for lease in told] == [LossReason.TAKEN]
+    assert await client.get("name") == b"another"
+
+
+async def test_a_cancellation_from_outside_stays_one(client: redis.asyncio.Redis) -> None:
+    entered = asyncio.Event()
+
+    async def body() -> None:
+        async with DistributedLock(client, "name"):
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(body())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await left_behind(client) == []
+
+
+async def test_renewal_stops_when_the_task_that_acquired_has_ended(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name", ttl=0.15, renew=True)
+    lease = await asyncio.create_task(lock.acquire())
+    await gone(client)
+    assert lease.lost is not None
+
+
+async def test_renewal_stops_when_nobody_has_the_lease_any_more(client: redis.asyncio.Redis) -> None:
+    await DistributedLock(client, "name", ttl=0.15, renew=True).acquire()
+    await gone(client)
+
+
+# Cancellation
+
+
+async def one_cycle(lock: DistributedLock) -> None:
+    async with lock:
+        await asyncio.sleep(0)
+
+
+async def one_wait(lock: DistributedLock) -> None:
+    lease = await lock.acquire(timeout=5)
+    await lease.release()
+
+
+async def test_cancelling_at_every_await_leaves_nothing(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name", ttl=30)
+    points = 0
+    while await asyncio.create_task(cancel_at(one_cycle(lock), points + 1)):
+        points += 1
+        await lock.aclose()
+        assert await left_behind(client) == [], f"cancelled at await {points}"
+    assert points >= 3, "acquire, the body, release"
+
+
+async def test_cancelling_a_waiter_at_every_await_leaves_nothing(client: redis.asyncio.Redis) -> None:
+    """Among them the one where the lock was just handed to it."""
+    lock = DistributedLock(client, "name", ttl=30)
+    points = 0
+    while True:
+        holder = await lock.acquire(timeout=5)
+        waiter = asyncio.create_task(cancel_at(one_wait(lock), points + 1))
+        await asyncio.wait({waiter}, timeout=0.05)
+        await holder.release()
+        if not await waiter:
+            break
+        points += 1
+        await lock.aclose()
+        assert await left_behind(client) == [], f"cancelled at await {points}"
+    assert points >= 4, "acquire, wait, claim, release"
+
+
+@pytest.mark.slow
+async def test_a_thousand_random_cancellations_leave_nothing(client: redis.asyncio.Redis) -> None:
+    chance = random.Random(5)  # seeded, so that a failure comes back
+    lock = DistributedLock(client, "name", ttl=30)
+    for _ in range(100):
+        tasks = [asyncio.create_task(one_cycle(lock)) for _ in range(10)]
+        for task in chance.sample(tasks, k=len(tasks)):
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await lock.aclose()
+        assert await left_behind(client) == []
+
+
+async def test_cancelling_while_the_server_is_silent_leaves_nothing_once_it_is_back(own_valkey: Valkey) -> None:
+    async with redis.asyncio.Redis(port=own_valkey.port) as client:
+        lock = DistributedLock(client, "name", ttl=30)
+        await one_cycle(lock)
+        own_valkey.pause()
+        task = asyncio.create_task(lock.acquire())
+        await asyncio.wait({task}, timeout=0.05)
+        task.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 2.0, "a cancellation is held back for a second at most"
+        own_valkey.resume()
+        await lock.aclose()
+        assert await left_behind(client) == []
+
+
+async def test_a_cancelled_release_is_a_release(client: redis.asyncio.Redis) -> None:
+    lock = DistributedLock(client, "name", ttl=30)
+    for at in range(1, 20):
+        lease = await lock.acquire(timeout=1)
+        if not await asyncio.create_task(cancel_at(lease.release(), at)):
+            return
+        assert not await client.exists("name"), f"cancelled at await {at}"
+        await lease.release()
+    pytest.fail("release has no end of awaits")
+
+
+# Lost replies
+
+
+async def test_lost_replies_are_neither_a_wait_for_oneself_nor_a_false_alarm(valkey: Valkey) -> None:
+    with Proxy(valkey.host, valkey.port) as proxy:
+        async with redis.asyncio.Redis(port=proxy.port) as client:
+            lock = DistributedLock(client, "name", ttl=30)
+            await one_cycle(lock)
+            proxy.lose_reply_to(ACQUIRE.sha)
+            async with asyncio.timeout(2):
+                lease = await lock.acquire()
+            proxy.lose_reply_to(RELEASE.sha)
+            await lease.release()
+            assert proxy.lost == 2
+            assert await left_behind(client) == []
+
+
+async def test_a_silent_server_makes_the_outcome_unknown(own_valkey: Valkey) -> None:
+    async with redis.asyncio.Redis(
+        port=own_valkey.port, retry=Retry(NoBackoff(), retries=0), socket_timeout=0.1
+    ) as client:
+        lock = DistributedLock(client, "name", ttl=30)
+        lease: Lease = await lock.acquire()
+        own_valkey.pause()
+        with pytest.raises(OutcomeUnknownError):
+            await lock.acquire(timeout=1)
+        with pytest.raises(OutcomeUnknownError):
+            await lease.extend()
+        with pytest.raises(OutcomeUnknownError):
+            await lease.release()
+        own_valkey.resume()
+        await lock.aclose()
+
+
+async def test_waiting_never_takes_more_than_half_of_a_small_pool(valkey: Valkey, client: redis.asyncio.Redis) -> None:
+    pool = redis.asyncio.BlockingConnectionPool(host=valkey.host, port=valkey.port, max_connections=2, timeout=2)
+    async with redis.asyncio.Redis.from_pool(pool) as small:
+        lock = DistributedLock(small, "name")
+        lease = await lock.acquire()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(one_cycle(lock))
+            await waiting(client, 4)
+            await lease.release()
+    assert await left_behind(client) == []
+
+
+@pytest.mark.parametrize("decode_responses", [False, True])
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_every_way_of_decoding_and_protocol_works(valkey: Valkey, decode_responses: bool, protocol: int) -> None:
+    async with redis.asyncio.Redis(
+        host=valkey.host, port=valkey.port, decode_responses=decode_responses, protocol=protocol
+    ) as client:
+        lock = DistributedLock(client, "name")
+        lease = await lock.acquire()
+        waiter = asyncio.create_task(one_wait(lock))
+        await waiting(client, 1)
+        await lease.fenced.set("key", "value")
+        await lease.release()
+        await waiter
