@@ -228,7 +228,7 @@ class DistributedLock:
         on_lost: called once with a lease that was lost, in the loop; must not block.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only options; most are never given
+    def __init__(
         self,
         client: AsyncClient,
         name: str,

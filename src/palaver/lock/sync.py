@@ -170,7 +170,7 @@ class DistributedLock:
         renewals: the scheduler; None for the one this process shares.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only options; most are never given
+    def __init__(
         self,
         client: SyncClient,
         name: str,
