@@ -101,8 +101,8 @@ class MemoryLog:
 
     async def close(self) -> None:
         """See Log.close."""
-        self._flush()
         self._loop = None
+        self._flush()
 
     def _flush(self) -> None:
         if not self._queue:

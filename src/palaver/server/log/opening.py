@@ -30,6 +30,7 @@ APPLICATION_ID = 0x50414C56  # "PALV", in the header of every database of ours
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _CHECKED_BYTES = 64 * 1024 * 1024  # up to this size every page is verified at a start: some 100 ms
+_WAL_BYTES = 64 * 1024 * 1024  # what a long backup made larger is cut to this afterwards
 _BUSY_MS = 2_000  # how long somebody else (a backup, an operator's shell) may hold the database
 
 _TABLES = """
@@ -88,9 +89,13 @@ class Store:
         self.connection = connection
 
     def close(self) -> None:
-        """Close the database, then let others have the directory."""
-        self.connection.close()
-        os.close(self.lock)
+        """Close the database, then let others have the directory. Never raises: what is committed is safe already."""
+        try:
+            self.connection.close()
+        except sqlite3.Error:
+            pass  # the write-ahead log could not be folded in; the next start does it
+        finally:
+            os.close(self.lock)
 
 
 def open_store(directory: Path) -> Store:
@@ -125,6 +130,7 @@ def connect(path: Path) -> sqlite3.Connection:
         for pragma in (
             "synchronous = FULL",  # a commit returns when the write-ahead log is on the disk
             "cache_size = -65536",  # KiB
+            f"journal_size_limit = {_WAL_BYTES}",
             "secure_delete = FAST",  # a deleted text is overwritten in its page
             "trusted_schema = OFF",
             "cell_size_check = ON",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from palaver.chat.effects import Failed, Found, Loaded, LogJob, Paged, Redacted, Saved, Stored
+from palaver.chat.effects import Failed, Found, Loaded, LogJob, LogResult, Paged, Redacted, Saved, Stored
 from palaver.chat.records import Sanction
 from palaver.server.log import OVERLOADED, Log, LogClosedError
 from palaver.server.log.retention import SENDS_KEPT_MS
@@ -289,6 +289,25 @@ async def test_a_log_takes_jobs_only_between_start_and_close(make_log: MakeLog) 
     await log.close()
     with pytest.raises(LogClosedError):
         driven.log.submit([append()])
+
+
+async def test_jobs_can_be_submitted_while_results_are_delivered_but_not_while_closing(make_log: MakeLog) -> None:
+    log, delivered, refused = make_log(), asyncio.Event(), asyncio.Event()
+
+    def deliver(_: Sequence[LogResult]) -> None:
+        delivered.set()
+        try:
+            log.submit([append()])
+        except LogClosedError:
+            refused.set()
+
+    log.start(deliver)
+    log.submit([append()])
+    async with asyncio.timeout(10):
+        await delivered.wait()
+        await log.close()
+    assert refused.is_set()
+    assert log.statistics.queued_jobs == 0
 
 
 async def test_a_log_that_was_never_started_can_be_closed(make_log: MakeLog) -> None:
