@@ -7,8 +7,7 @@ Preguiça, Baquero, Zawirski, "A comprehensive study of Convergent and Commutati
 What it refuses to do: lose a local write to a clock (an add without a stamp is in the set when it returns), believe
 stamps from the future, forget a remove before everybody has it, merge with a set of another bias.
 
-Invariants: `_cells` only grows in the order of `order.py`, except for tombstones at or below the floor; every stamp
-that this replica may still issue is above `_promised`.
+Invariant: cells only grow in the order of `order.py`, except that tombstones at or below the floor go.
 
 One thread at a time: guard a set that threads share with a lock of yours.
 """
@@ -16,14 +15,14 @@ One thread at a time: guard a set that threads share with a lock of yours.
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from palaver.crdt.clock import DEFAULT_MAX_DRIFT, HybridLogicalClock
 from palaver.crdt.delta import Delta
+from palaver.crdt.digest import Digest, DigestIndex, fitting_buckets
 from palaver.crdt.elements import check_element, check_elements
-from palaver.crdt.errors import BehindFloorError, MismatchError, StampError, WireError
-from palaver.crdt.joining import join_few, join_many
-from palaver.crdt.observers import ChangeLog, Cursor, Observer
+from palaver.crdt.errors import MismatchError, StampError, WireError
+from palaver.crdt.observers import ChangeLog, Cursor
 from palaver.crdt.order import (
     BIASES,
     MAX_STAMP,
@@ -31,30 +30,16 @@ from palaver.crdt.order import (
     NOTHING,
     Bias,
     add_cell,
-    last_cell,
     remove_cell,
     stamp_in,
 )
-from palaver.crdt.quarantine import Quarantine, split
-from palaver.crdt.state import CellSet
-from palaver.crdt.wire import DEFAULT_MAX_BYTES, decode_cells, encode_cells
+from palaver.crdt.replica import Replica
+from palaver.crdt.wire import DEFAULT_MAX_BYTES, decode_cells, encode_any, encode_cells
 
 E = TypeVar("E")
 
-# With as many incoming cells as this part of the state, taking the union as a whole is quicker than walking.
-_MANY: Final = 0.5
 
-
-class Statistics(NamedTuple):
-    """How many cells of each kind a set holds, and how many future cells found no room."""
-
-    members: int
-    tombstones: int
-    pending: int
-    turned_away: int
-
-
-class LWWElementSet(CellSet[E]):
+class LWWElementSet(Replica[E]):
     """A set whose replicas converge by merging; elements are text, bytes, 64-bit integers and tuples of these.
 
     `replica` names this copy in explanations. `bias` says whether an add or a remove wins at equal stamps; it is
@@ -63,10 +48,7 @@ class LWWElementSet(CellSet[E]):
     wall clock (`None`: all). Reading, `==` and set algebra go by members and return plain sets; `|` is not merge.
     """
 
-    __slots__ = (
-        "_clock", "_floor", "_log", "_observers", "_promised",
-        "_quarantine", "_received", "replica",
-    )  # fmt: skip
+    __slots__ = ("_index",)
 
     def __init__(
         self,
@@ -81,15 +63,9 @@ class LWWElementSet(CellSet[E]):
             raise ValueError(f'bias must be "add" or "remove", not {bias!r}')
         if clock is not None and max_drift != DEFAULT_MAX_DRIFT:
             raise ValueError("give max_drift to the clock, or leave the clock out")
-        super().__init__(BIASES.index(bias))
-        self.replica = replica or (clock.replica if clock else f"replica-{os.urandom(4).hex()}")
-        self._clock = clock or HybridLogicalClock(self.replica, max_drift=max_drift)
-        self._floor: int | None = None
-        self._received: int | None = None
-        self._promised = MIN_STAMP - 1
-        self._quarantine: Quarantine[E] = Quarantine()
-        self._observers: list[Observer[E]] = []
-        self._log: ChangeLog[E] | None = None
+        name = replica or (clock.replica if clock else f"replica-{os.urandom(4).hex()}")
+        super().__init__(BIASES.index(bias), clock or HybridLogicalClock(name, max_drift=max_drift), name)
+        self._index: DigestIndex[E] | None = None
         self.update(iterable)
 
     # Writing
@@ -100,26 +76,52 @@ class LWWElementSet(CellSet[E]):
         Without a stamp the write is stamped later than everything this replica knows of the element, so that it is
         always in afterwards. Raises ElementError, StampError.
         """
-        if element.__class__ is not str or not element.isascii():  # type: ignore[attr-defined]  # the class was compared
+        if type(element) is not str or not element.isascii():  # type: ignore[attr-defined]  # it is text by now
             check_element(element)
         if stamp is None:
-            return self._write(element, add_cell(self._next_stamp(element)))
-        if stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
+            stamp = self._next_stamp(element)
+        elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
-        return self._write(element, stamp * 2 + 1)
+        cell = 2 * stamp + 1
+        known = self._live.get(element)
+        if known is None:
+            known = self._dead.get(element, NOTHING)
+        if cell <= known:
+            return self._unchanged
+        self._live[element] = cell
+        if known > NOTHING and not known & 1:
+            del self._dead[element]
+        if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
+            self._top = cell
+        if self._observers:
+            self._tell([element], [known], [cell], self.replica)
+        return Delta((element,), (cell,), self._bias_bit)
 
     def remove(self, element: E, stamp: int | None = None) -> Delta[E]:
         """Take `element` out and return the delta; an element never seen is recorded as removed, and no error.
 
         Unlike `set.remove` this never raises KeyError: the add may still be on its way. Otherwise as `add`.
         """
-        if element.__class__ is not str or not element.isascii():  # type: ignore[attr-defined]  # the class was compared
+        if type(element) is not str or not element.isascii():  # type: ignore[attr-defined]  # it is text by now
             check_element(element)
         if stamp is None:
-            return self._write(element, remove_cell(self._next_stamp(element), self._bias_bit))
-        if stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
+            stamp = self._next_stamp(element)
+        elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
-        return self._write(element, stamp * 2 + self._bias_bit * 2)
+        cell = 2 * stamp + 2 * self._bias_bit
+        known = self._live.get(element)
+        if known is None:
+            known = self._dead.get(element, NOTHING)
+        if cell <= known:
+            return self._unchanged
+        self._dead[element] = cell
+        if known & 1:
+            del self._live[element]
+        if cell > self._top:  # noqa: PLR1730  # as in add
+            self._top = cell
+        if self._observers:
+            self._tell([element], [known], [cell], self.replica)
+        return Delta((element,), (cell,), self._bias_bit)
 
     discard = remove
 
@@ -136,9 +138,9 @@ class LWWElementSet(CellSet[E]):
         return self.difference_update(list(self))
 
     def _next_stamp(self, element: E) -> int:
-        known = self._cells.get(element)
         stamp = self._clock.tick()
-        if known is not None and stamp <= (latest := stamp_in(known, self._bias_bit)):
+        latest = max(stamp_in(self._cell_of(element), self._bias_bit), self._promised)
+        if stamp <= latest:
             # A caller's own stamp may be ahead of the clock: going past it for this element alone keeps that right.
             stamp = latest + 1
             if stamp > MAX_STAMP:
@@ -154,119 +156,17 @@ class LWWElementSet(CellSet[E]):
             raise StampError(f"stamp {stamp} is not above {self._promised}, which this replica has promised to be past")
         raise StampError(f"stamp {stamp} is not between {MIN_STAMP} and {MAX_STAMP}")
 
-    def _write(self, element: E, cell: int) -> Delta[E]:
-        cells = self._cells
-        known = cells.get(element, NOTHING)
-        if cell <= known:
-            return Delta((), (), self._bias_bit)
-        cells[element] = cell
-        self._live += (cell & 1) - (known & 1)
-        if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
-            self._top = cell
-        if self._observers:
-            self._tell([element], [known], [cell], self.replica)
-        return Delta((element,), (cell,), self._bias_bit)
-
     def _write_all(self, elements: Iterable[E], cell_of: Callable[[int], int]) -> Delta[E]:
         elements = list(dict.fromkeys(elements))
         check_elements(elements)
         return self._join(elements, [cell_of(self._next_stamp(element)) for element in elements], self.replica)
-
-    # Merging
-
-    def merge(self, other: "LWWElementSet[E] | Delta[E]", *, source: str | None = None) -> Delta[E]:
-        """Take over what `other` knows and return what changed here, cells released from quarantine included.
-
-        `source` names where it came from, for `explain`. Raises MismatchError for another bias; BehindFloorError if
-        one side lacks writes whose tombstones the other has collected. Nothing has changed then.
-        """
-        if other.bias != self.bias:
-            raise MismatchError("bias", self.bias, other.bias)
-        elements: Iterable[E]
-        cells: Iterable[int]
-        if isinstance(other, LWWElementSet):
-            self._check_floor(other)
-            source = source or other.replica
-            elements, cells, top = other._cells, other._cells.values(), other._top
-        else:
-            elements, cells, top = other.elements, other.cells, other.top
-        if not self._quarantine and self._floor is None and self._clock.observe(stamp_in(top, self._bias_bit)):
-            return self._join(elements, cells, source)
-        return self._join_guarded(elements, cells, source)
-
-    def admit(self) -> Delta[E]:
-        """Let those pending cells in that the clock allows by now, and return what changed; `merge` does this too."""
-        return self._join_guarded((), (), None)
-
-    def _join_guarded(self, elements: Iterable[E], cells: Iterable[int], source: str | None) -> Delta[E]:
-        limit = last_cell(self._clock.limit(), self._bias_bit)
-        believed, future = split(elements, cells, limit)
-        self._quarantine.hold(future)
-        for element, cell in self._quarantine.release(limit):
-            believed[element] = max(cell, believed.get(element, NOTHING))
-        if self._floor is not None:
-            settled = last_cell(self._floor, self._bias_bit)
-            believed = {element: cell for element, cell in believed.items() if cell > settled}
-        if believed:
-            self._clock.observe(stamp_in(max(believed.values()), self._bias_bit))
-        return self._join(believed, believed.values(), source)
-
-    def _join(self, elements: Iterable[E], cells: Iterable[int], source: str | None) -> Delta[E]:
-        state = self._cells
-        if isinstance(elements, dict) and len(elements) > len(state) * _MANY:
-            self._cells, changed, now = join_many(state, elements)
-            self._counted = False
-            before = [state.get(element, NOTHING) for element in changed] if self._observers else []
-        else:
-            changed, before, now = join_few(state, elements, cells)
-            self._live += sum(cell & 1 for cell in now) - sum(cell & 1 for cell in before)
-        if changed:
-            top = max(now)
-            self._top = max(self._top, top)
-            if self._observers:
-                self._tell(changed, before, now, source)
-        return Delta(changed, now, self._bias_bit)
-
-    def _check_floor(self, other: "LWWElementSet[E]") -> None:
-        for behind, ahead in ((self, other), (other, self)):
-            received = MIN_STAMP - 1 if behind._received is None else behind._received
-            if ahead._floor is not None and received < ahead._floor:
-                raise BehindFloorError(behind.replica, received, ahead._floor)
-
-    def _tell(self, elements: list[E], before: list[int], now: list[int], source: str | None) -> None:
-        for observer in self._observers:
-            observer.changed(elements, before, now, source)
-
-    # Looking at the replica
-
-    @property
-    def clock(self) -> HybridLogicalClock:
-        """The clock that stamps local writes."""
-        return self._clock
-
-    @property
-    def floor(self) -> int | None:
-        """The stamp up to which tombstones have been collected, or None."""
-        return self._floor
-
-    @property
-    def pending(self) -> dict[E, int]:
-        """The elements that have cells in quarantine, with the latest stamp waiting for each."""
-        waiting = sorted(self._quarantine, key=lambda item: item[1])
-        return {element: stamp_in(cell, self._bias_bit) for element, cell in waiting}
-
-    def statistics(self) -> Statistics:
-        """Count what the set holds."""
-        members = len(self)
-        return Statistics(members, len(self._cells) - members, len(self._quarantine), self._quarantine.turned_away)
 
     # Copying
 
     def copy(self) -> Self:
         """Return an independent set with the same state and the same clock, without observers."""
         twin = type(self)(replica=self.replica, bias=self.bias, clock=self._clock)
-        twin._cells = self._cells.copy()
-        twin._top, twin._live, twin._counted = self._top, self._live, self._counted
+        twin._live, twin._dead, twin._top = self._live.copy(), self._dead.copy(), self._top
         twin._floor, twin._received, twin._promised = self._floor, self._received, self._promised
         twin._quarantine.hold(self._quarantine)
         return twin
@@ -278,21 +178,48 @@ class LWWElementSet(CellSet[E]):
     def cursor(self) -> Cursor:
         """Return a mark to give to `delta_since` later. The first call starts the change log."""
         if self._log is None:
-            self._log = ChangeLog(int.from_bytes(os.urandom(7)), lambda: len(self._cells))
-            self._observers.append(self._log)
+            self._log = ChangeLog(int.from_bytes(os.urandom(7)), lambda: len(self._live) + len(self._dead))
+            self._watch(self._log)
         return self._log.cursor()
 
     def delta_since(self, cursor: Cursor | None) -> Delta[E]:
         """Return the cells that changed after `cursor`; all cells if that is None, of another set, or too long ago."""
         changed = self._log.since(cursor) if self._log is not None and cursor is not None else None
-        cells = self._cells
-        if changed is not None:
-            cells = {element: cells[element] for element in changed if element in cells}
+        if changed is None:
+            return Delta((*self._live, *self._dead), (*self._live.values(), *self._dead.values()), self._bias_bit)
+        known = [(element, self._cell_of(element)) for element in changed]
+        cells = {element: cell for element, cell in known if cell > NOTHING}
         return Delta(tuple(cells), tuple(cells.values()), self._bias_bit)
+
+    def digest(self, buckets: int | None = None) -> Digest:
+        """Return a summary of the state to send to a peer, who answers with `diff`.
+
+        It has 8 bytes for each of `buckets` (a power of two up to 65,536; one says only whether all is equal); by
+        default one bucket for about 32 elements. The first call hashes every element; later ones what has changed.
+        """
+        if self._index is None:
+            self._index = DigestIndex(self._items(), encode_any)
+            self._watch(self._index)
+        sums = self._index.sums(buckets or fitting_buckets(len(self._live) + len(self._dead)))
+        return Digest(self._bias_bit, sums, self._floor, self._received)
+
+    def diff(self, digest: Digest) -> Delta[E]:
+        """Return the cells that the sender of `digest` may lack: all of ours in the buckets that differ.
+
+        Raises MismatchError for another bias, BehindFloorError if one side must be reseeded.
+        """
+        if digest.bias_bit != self._bias_bit:
+            raise MismatchError("bias", self.bias, BIASES[digest.bias_bit])
+        self._check_marks("the sender of the digest", digest.floor, digest.received)
+        mine = self.digest(len(digest.sums))
+        if mine.sums == digest.sums or self._index is None:
+            return self._unchanged
+        elements = self._index.within(mine.differing(digest), len(digest.sums))
+        return Delta(elements, [self._cell_of(element) for element in elements], self._bias_bit)
 
     def encode(self) -> bytes:
         """Return the canonical wire form: equal states give equal bytes in every process."""
-        items: Any = self._cells.items()
+        items: Any = self._items()
         return encode_cells(items, self._bias_bit, floor=self._floor, received=self._received)
 
     @classmethod
@@ -312,9 +239,7 @@ class LWWElementSet(CellSet[E]):
         if message.is_delta:
             raise WireError("this is a delta: read it with wire.decode_delta and merge it")
         new = cls(replica=replica, bias=BIASES[message.bias_bit], clock=clock)
-        new._cells = cast("dict[E, int]", dict(zip(message.elements, message.cells, strict=True)))
-        new._top = max(message.cells, default=NOTHING)
-        new._counted = False
+        new._join(cast("list[E]", message.elements), message.cells, None)
         new._floor, new._received = message.floor, message.received
         new._clock.observe(stamp_in(new._top, new._bias_bit))
         return new
@@ -330,6 +255,6 @@ def merged(one: LWWElementSet[E], other: LWWElementSet[E]) -> LWWElementSet[E]:
     if one.bias != other.bias:
         raise MismatchError("bias", one.bias, other.bias)
     result = one.copy()
-    result._check_floor(other)
-    result._join(other._cells, other._cells.values(), other.replica)
+    result._check_marks(other.replica, other._floor, other._received)
+    result._join_all(other, other.replica)
     return result

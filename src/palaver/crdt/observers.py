@@ -6,7 +6,9 @@ A set without observers pays nothing for them.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from types import MethodType
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakMethod
 
 import msgspec
 
@@ -59,3 +61,58 @@ class ChangeLog(Generic[E]):
             return None
         count = self._forgotten + len(self._elements) - cursor.position
         return dict.fromkeys(islice(reversed(self._elements), count)) if count > 0 else ()
+
+
+class Subscription:
+    """A handle on one subscription; `close` ends it, and may be called again."""
+
+    def __init__(self, close: Callable[[], object]) -> None:
+        self._close = close
+
+    def close(self) -> None:
+        """Stop the calls."""
+        self._close()
+
+
+class Subscriptions(Generic[E]):
+    """The callbacks of a set's users, each called after the change, one change at a time."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[int, Callable[[], Callable[[frozenset[E], frozenset[E]], object] | None]] = {}
+        self._next = 0
+        self._waiting: deque[tuple[frozenset[E], frozenset[E]]] = deque()
+        self._delivering = False
+
+    def add(self, callback: Callable[[frozenset[E], frozenset[E]], object]) -> Subscription:
+        """Call `callback` from now on."""
+        number = self._next
+        self._next += 1
+        self._callbacks[number] = WeakMethod(callback) if isinstance(callback, MethodType) else lambda: callback
+        return Subscription(lambda: self._callbacks.pop(number, None))
+
+    def changed(self, elements: Sequence[E], before: Sequence[int], now: Sequence[int], source: str | None) -> None:
+        """Deliver what entered and left, unless a callback is running: then its caller delivers it."""
+        del source
+        rows = list(zip(elements, before, now, strict=True))
+        added = frozenset(element for element, old, new in rows if new & 1 and not old & 1)
+        removed = frozenset(element for element, old, new in rows if old & 1 and not new & 1)
+        if not added and not removed:
+            return
+        self._waiting.append((added, removed))
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._waiting:
+                self._deliver(*self._waiting.popleft())
+        finally:
+            self._delivering = False
+            self._waiting.clear()
+
+    def _deliver(self, added: frozenset[E], removed: frozenset[E]) -> None:
+        for number, resolve in list(self._callbacks.items()):
+            callback = resolve()
+            if callback is None:
+                del self._callbacks[number]
+            elif number in self._callbacks:
+                callback(added, removed)

@@ -7,7 +7,6 @@ turned away and counted, and digests bring it again.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import compress
 from typing import Final, Generic, TypeVar
 
 E = TypeVar("E")
@@ -48,8 +47,13 @@ class Quarantine(Generic[E]):
         return len(self._held)
 
 
-def split(elements: Iterable[E], cells: Iterable[int], limit: int) -> tuple[dict[E, int], list[tuple[E, int]]]:
+def split(items: Iterable[tuple[E, int]], limit: int) -> tuple[dict[E, int], list[tuple[E, int]]]:
     """Part cells into those that are at most `limit` and those that are not."""
-    items = list(zip(elements, cells, strict=True))
-    believed = [cell <= limit for _, cell in items]
-    return dict(compress(items, believed)), [item for item, now in zip(items, believed, strict=True) if not now]
+    believed: dict[E, int] = {}
+    future: list[tuple[E, int]] = []
+    for item in items:
+        if item[1] <= limit:
+            believed[item[0]] = item[1]
+        else:
+            future.append(item)
+    return believed, future

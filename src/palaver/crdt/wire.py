@@ -87,6 +87,11 @@ def encode_element(element: Element) -> bytes:
     return _encode_packed(_pack(element))
 
 
+def encode_any(element: Any) -> bytes:  # noqa: ANN401  # sets are generic in their elements, which were checked
+    """Return what `encode_element` returns, for an element of a generic set."""
+    return encode_element(element)
+
+
 def _encode_elements(elements: Sequence[Element]) -> bytes:
     if set(map(type, elements)) <= {str, int}:
         return _encode_packed(elements)
@@ -224,6 +229,8 @@ def decode_cells(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cells:
         if data[1] & _HAS_FLOOR:
             floor, at = _read_stamp(data, at)
             received, at = _read_stamp(data, at)
+            if received < floor:
+                raise WireError(f"the floor {floor} is above {received}, up to which the sender has everything")
         cells, at = _read_stamps(data, at, count, bias_bit) if count else ([], at)
     except IndexError:
         raise WireError("the message ends too early") from None

@@ -1,0 +1,256 @@
+"""A replica: a state that takes in what others know, under guard of its clock and its floor, and tells who watches.
+
+Whatever arrives goes the same way: bias and floor are checked, cells from the future wait in quarantine, cells at or
+below the floor are old news, the rest is joined, the clock moves past it, observers hear of it.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Final, NamedTuple, TypeVar
+
+from palaver.crdt.clock import HybridLogicalClock
+from palaver.crdt.delta import Delta
+from palaver.crdt.errors import BehindFloorError, MismatchError
+from palaver.crdt.explanation import Explanation, Provenance
+from palaver.crdt.joining import join_few, join_many
+from palaver.crdt.observers import ChangeLog, Observer, Subscription, Subscriptions
+from palaver.crdt.order import MIN_STAMP, NOTHING, join, last_cell, stamp_in
+from palaver.crdt.quarantine import Quarantine, split
+from palaver.crdt.state import CellSet
+
+E = TypeVar("E")
+
+# With as many incoming cells as this part of the state, taking the union as a whole is quicker than walking.
+_MANY: Final = 0.5
+
+
+class Statistics(NamedTuple):
+    """How many cells of each kind a set holds, and how many future cells found no room."""
+
+    members: int
+    tombstones: int
+    pending: int
+    turned_away: int
+
+
+class Replica(CellSet[E]):
+    """The receiving half of `LWWElementSet`; not made by itself.
+
+    Invariants: every stamp that this replica may still issue is above `_promised`; everything that anybody wrote at or
+    below `_received` has arrived; `_floor` is at most `_received`. The last two are None without a roster.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_floor",
+        "_log",
+        "_observers",
+        "_promised",
+        "_provenance",
+        "_quarantine",
+        "_received",
+        "_subscriptions",
+        "_unchanged",
+        "replica",
+    )
+
+    def __init__(self, bias_bit: int, clock: HybridLogicalClock, replica: str) -> None:
+        super().__init__(bias_bit)
+        self.replica = replica
+        self._clock = clock
+        self._unchanged: Delta[E] = Delta((), (), bias_bit)
+        self._floor: int | None = None
+        self._received: int | None = None
+        self._promised = MIN_STAMP - 1
+        self._quarantine: Quarantine[E] = Quarantine()
+        self._observers: list[Observer[E]] = []
+        self._log: ChangeLog[E] | None = None
+        self._provenance: Provenance[E] | None = None
+        self._subscriptions: Subscriptions[E] | None = None
+
+    def merge(self, other: "Replica[E] | Delta[E]", *, source: str | None = None) -> Delta[E]:
+        """Take over what `other` knows and return what changed here, cells released from quarantine included.
+
+        `source` names where it came from, for `explain`. Raises MismatchError for another bias; BehindFloorError if
+        one side lacks writes whose tombstones the other has collected. Nothing has changed then.
+        """
+        if other.bias != self.bias:
+            raise MismatchError("bias", self.bias, other.bias)
+        if isinstance(other, Delta):
+            if self._believes(other.top):
+                return self._join(other.elements, other.cells, source)
+            return self._join_guarded(other.items(), source)
+        self._check_marks(other.replica, other._floor, other._received)
+        source = source or other.replica
+        if not self._believes(other._top):
+            return self._join_guarded(other._items(), source)
+        if len(other._live) + len(other._dead) > _MANY * (len(self._live) + len(self._dead)):
+            return self._join_all(other, source)
+        return self._join(chain(other._live, other._dead), chain(other._live.values(), other._dead.values()), source)
+
+    def _believes(self, top: int) -> bool:
+        """Say whether cells up to `top` can join as they are, and move the clock past them if so."""
+        if self._quarantine or self._floor is not None:
+            return False
+        return self._clock.observe(stamp_in(top, self._bias_bit))
+
+    def admit(self) -> Delta[E]:
+        """Let those pending cells in that the clock allows by now, and return what changed; `merge` does this too."""
+        return self._join_guarded((), None)
+
+    def _join_guarded(self, items: Iterable[tuple[E, int]], source: str | None) -> Delta[E]:
+        limit = last_cell(self._clock.limit(), self._bias_bit)
+        believed, future = split(items, limit)
+        self._quarantine.hold(future)
+        for element, cell in self._quarantine.release(limit):
+            believed[element] = join(cell, believed.get(element, NOTHING))
+        if self._floor is not None:
+            settled = last_cell(self._floor, self._bias_bit)
+            believed = {element: cell for element, cell in believed.items() if cell > settled}
+        if believed:
+            self._clock.observe(stamp_in(max(believed.values()), self._bias_bit))
+        return self._join(believed, believed.values(), source)
+
+    def _join(self, elements: Iterable[E], cells: Iterable[int], source: str | None) -> Delta[E]:
+        changed, before, now = join_few(self._live, self._dead, elements, cells)
+        if changed:
+            self._top = join(self._top, max(now))
+            if self._observers:
+                self._tell(changed, before, now, source)
+        return Delta(changed, now, self._bias_bit)
+
+    def _join_all(self, other: "Replica[E]", source: str | None) -> Delta[E]:
+        live, dead, changed, now = join_many(self._live, self._dead, other._live, other._dead)
+        before = [self._cell_of(element) for element in changed] if self._observers else []
+        self._live, self._dead, self._top = live, dead, join(self._top, other._top)
+        if changed and self._observers:
+            self._tell(changed, before, now, source)
+        return Delta(changed, now, self._bias_bit)
+
+    def _check_marks(self, other: str, floor: int | None, received: int | None) -> None:
+        mine = MIN_STAMP - 1 if self._received is None else self._received
+        theirs = MIN_STAMP - 1 if received is None else received
+        if floor is not None and mine < floor:
+            raise BehindFloorError(self.replica, mine, floor)
+        if self._floor is not None and theirs < self._floor:
+            raise BehindFloorError(other, theirs, self._floor)
+
+    def _tell(self, elements: list[E], before: list[int], now: list[int], source: str | None) -> None:
+        for observer in self._observers:
+            observer.changed(elements, before, now, source)
+
+    # Watching
+
+    def subscribe(self, callback: Callable[[frozenset[E], frozenset[E]], object]) -> Subscription:
+        """Call `callback(added, removed)` after every change of the members, until the handle is closed.
+
+        A write made from within a callback is reported after it has returned, never inside. A bound method is held
+        weakly: when its object goes, so does the subscription. What a callback raises reaches the writer; the change
+        stands.
+        """
+        if self._subscriptions is None:
+            self._subscriptions = Subscriptions()
+            # Last, so that what its callbacks write comes after everybody has heard of the change before.
+            self._observers.append(self._subscriptions)
+        return self._subscriptions.add(callback)
+
+    def _watch(self, observer: Observer[E]) -> None:
+        self._observers.insert(0, observer)
+
+    def keep_provenance(self) -> None:
+        """From now on remember for `explain` where each deciding write came from and what it beat."""
+        if self._provenance is None:
+            self._provenance = Provenance()
+            self._watch(self._provenance)
+
+    def explain(self, element: E) -> Explanation[E]:
+        """Say why `element` is in or out: which write decides, of when, from where, and what it beat."""
+        waiting = [stamp_in(cell, self._bias_bit) for held, cell in self._quarantine if held == element]
+        origin = self._provenance.of(element) if self._provenance is not None else None
+        return Explanation.of(element, self._cell_of(element), self._bias_bit, origin, tuple(sorted(waiting)))
+
+    # The floor: what a roster calls
+
+    def promise(self) -> int:
+        """Return a stamp that every later write of this replica will be above, with a stamp of the caller's too."""
+        self._promised = max(self._promised, self._clock.tick())
+        return self._promised
+
+    def vouch(self, received: int) -> None:
+        """Note that everything anybody wrote at or below the stamp `received` has arrived here.
+
+        From the first call on, the set merges only with sets that have marks too.
+        """
+        self._received = max(received, MIN_STAMP if self._received is None else self._received)
+        self._promised = max(self._promised, MIN_STAMP)
+        if self._floor is None:
+            self._floor = MIN_STAMP
+
+    def collect(self, floor: int) -> int:
+        """Forget every tombstone at or below the stamp `floor`, and from now on ignore cells there; return how many.
+
+        Sound if every member of the roster has received every write at or below `floor` and will write only above it;
+        `palaver.crdt.roster` finds such a stamp. Raises ValueError if this replica has not received as much.
+        """
+        if self._received is None or floor > self._received:
+            raise ValueError(f"floor {floor} is above {self._received}, up to which everything has been received")
+        if self._floor is not None and floor <= self._floor:
+            return 0
+        # All have it, so none of it is from a future that anybody doubts.
+        settled = last_cell(floor, self._bias_bit)
+        released = dict(self._quarantine.release(settled))
+        self._join(released, released.values(), None)
+        self._floor = floor
+        gone = [(element, cell) for element, cell in self._dead.items() if cell <= settled]
+        for element, _ in gone:
+            del self._dead[element]
+        if gone and self._observers:
+            self._tell([element for element, _ in gone], [cell for _, cell in gone], [NOTHING] * len(gone), None)
+        return len(gone)
+
+    def reseed(self, snapshot: "Replica[E]") -> list[E]:
+        """Take over the state and the floor of a current member; of what was here only cells above its floor remain.
+
+        For a replica that `BehindFloorError` named, and for a new member. Returns the elements whose cells changed.
+        """
+        if snapshot.bias != self.bias:
+            raise MismatchError("bias", self.bias, snapshot.bias)
+        if snapshot._floor is None or snapshot._received is None:
+            raise ValueError("the snapshot has no floor: merge it")
+        settled = last_cell(snapshot._floor, self._bias_bit)
+        before = dict(self._items())
+        self._live, self._dead = snapshot._live.copy(), snapshot._dead.copy()
+        recent = {element: cell for element, cell in before.items() if cell > settled}
+        join_few(self._live, self._dead, recent, recent.values())
+        self._top = join(self._top, snapshot._top)
+        self._floor, self._received = snapshot._floor, snapshot._received
+        self._promised = max(self._promised, snapshot._floor)
+        self._clock.observe(stamp_in(snapshot._top, self._bias_bit))
+        after = dict(self._items())
+        changed = [element for element in before | after if before.get(element) != after.get(element)]
+        now = [after.get(element, NOTHING) for element in changed]
+        if changed and self._observers:
+            self._tell(changed, [before.get(element, NOTHING) for element in changed], now, snapshot.replica)
+        return changed
+
+    # Looking at it
+
+    @property
+    def clock(self) -> HybridLogicalClock:
+        """The clock that stamps local writes."""
+        return self._clock
+
+    @property
+    def floor(self) -> int | None:
+        """The stamp up to which tombstones have been collected, or None."""
+        return self._floor
+
+    @property
+    def pending(self) -> dict[E, int]:
+        """The elements that have cells in quarantine, with the latest stamp waiting for each."""
+        waiting = sorted(self._quarantine, key=lambda item: item[1])
+        return {element: stamp_in(cell, self._bias_bit) for element, cell in waiting}
+
+    def statistics(self) -> Statistics:
+        """Count what the set holds."""
+        return Statistics(len(self._live), len(self._dead), len(self._quarantine), self._quarantine.turned_away)
