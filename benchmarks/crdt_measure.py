@@ -23,6 +23,8 @@ from palaver.crdt import Delta, HybridLogicalClock, LWWElementSet, decode_delta
 
 START_MS, DAY_MS = 1_795_000_000_000, 86_400_000
 Write = tuple[str, int, bool]
+# The peers publish no types.
+Peer = Any
 Setup = Callable[[], Callable[[], object]]
 
 
@@ -54,8 +56,8 @@ def dict_loop(mine: dict[str, int], theirs: dict[str, int]) -> None:
             mine[element] = cell
 
 
-def yjs(rows: list[Write]) -> Any:
-    doc: Any = Doc()
+def yjs(rows: list[Write]) -> Peer:
+    doc: Peer = Doc()
     doc["m"] = Map()
     shared = doc["m"]
     with doc.transaction():
@@ -65,8 +67,8 @@ def yjs(rows: list[Write]) -> Any:
     return doc
 
 
-def loro(rows: list[Write]) -> Any:
-    doc: Any = LoroDoc()
+def loro(rows: list[Write]) -> Peer:
+    doc: Peer = LoroDoc()
     shared = doc.get_map("m")
     for name, stamp, is_add in rows:
         if is_add:
@@ -118,12 +120,12 @@ def merging(count: int, rounds: int, *, peers: bool) -> dict[str, list[float]]:
         loro_update, loro_base = (loro(rows).export(ExportMode.Snapshot()) for rows in (right, left))
 
         def merge_yjs() -> Callable[[], object]:
-            doc: Any = Doc()
+            doc: Peer = Doc()
             doc.apply_update(yjs_base)
             return lambda: doc.apply_update(yjs_update)
 
         def merge_loro() -> Callable[[], object]:
-            doc: Any = LoroDoc()
+            doc: Peer = LoroDoc()
             doc.import_(loro_base)
             return lambda: (doc.import_(loro_update), doc.get_map("m"))
 
@@ -259,7 +261,7 @@ def looking_up(count: int, rounds: int) -> dict[str, list[float]]:
     docs = yjs(rows), loro(rows)
     subjects |= {"pycrdt": docs[0]["m"], "loro": docs[1].get_map("m")}
 
-    def ask(shared: Any) -> Setup:
+    def ask(shared: Peer) -> Setup:
         def run() -> None:
             for name in asked:
                 name in shared  # noqa: B015  # the question is what is timed
