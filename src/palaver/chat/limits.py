@@ -12,20 +12,20 @@ _ROUNDING = 1e-9  # seconds; below what sums of floats can be trusted to
 
 
 class SlidingWindow:
-    """At most `limit` events in any span of `seconds`. Refused events leave no trace."""
+    """At most `limit` events in any span of `seconds`. Refused events leave no trace. Amortised O(1)."""
 
-    __slots__ = ("_seconds", "_times")
+    __slots__ = ("_limit", "_seconds", "_times")
 
     def __init__(self, limit: int, seconds: float) -> None:
-        self._times: deque[float] = deque(maxlen=limit)
+        self._limit = limit
         self._seconds = seconds
+        self._times: deque[float] = deque()  # of the events that still count, oldest first
 
     def wait(self, now: float) -> float:
         """Seconds until one more event is allowed; 0.0 if it is allowed now."""
-        times = self._times
-        if len(times) < (times.maxlen or 0):
+        if self.remaining(now) > 0:
             return 0.0
-        return max(0.0, times[0] + self._seconds - now)
+        return self._times[0] + self._seconds - now
 
     def take(self, now: float) -> None:
         """Count one event. Only after `wait(now)` said 0.0."""
@@ -40,8 +40,10 @@ class SlidingWindow:
 
     def remaining(self, now: float) -> int:
         """How many events are allowed now."""
-        start = now - self._seconds
-        return (self._times.maxlen or 0) - sum(1 for time in self._times if time > start)
+        times = self._times
+        while times and times[0] + self._seconds <= now:
+            times.popleft()
+        return self._limit - len(times)
 
     def reset(self, now: float) -> float:
         """Seconds until nothing counts any more."""

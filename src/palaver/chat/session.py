@@ -102,6 +102,8 @@ class Session:
 
     def spend_malformed(self, budget: int, seconds: float, now: float) -> bool:
         """Count a malformed frame; say whether the budget of the last `seconds` is spent with it."""
+        if budget == 0:
+            return True
         if self.malformed is None:
             self.malformed = deque(maxlen=budget)
         self.malformed.append(now)

@@ -17,6 +17,16 @@ def test_each_malformed_frame_is_answered_and_costs_from_a_budget() -> None:
     assert bob.is_open
 
 
+def test_without_a_budget_the_first_malformed_frame_is_the_last() -> None:
+    world = World(ChatSettings(malformed_budget=0))
+    ada = world.guest("ada")
+
+    ada.send_raw(b"{")
+
+    assert ada.last["code"] == "invalid_json"
+    assert ada.closed == 4008
+
+
 def test_the_budget_grows_back() -> None:
     world = World(ChatSettings(heartbeat_interval_seconds=1e6))
     ada = world.guest("ada")
