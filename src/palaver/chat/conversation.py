@@ -189,13 +189,14 @@ class Conversation:
         """Check a message and ask the log to store it."""
         state, person = self._state, session.person
         assert person is not None
-        if not session.http and self._joined(session, request.id, request.room, now) is None:
+        room = session.rooms.get(request.room)
+        if not self._may_speak(session, room, request, now):
             return
         problem = text_problem(request.text, state.settings.text_chars)
         if problem is not None:
             state.refuse(session, request.id, "invalid_text", problem, now, field="text")
             return
-        if not self._may_speak(session, request, now) or not self._within_limits(session, request, now):
+        if not self._within_limits(session, room or state.rooms.get(request.room), request, now):
             return
         state.out.append(
             Append(
@@ -306,21 +307,28 @@ class Conversation:
             return False
         return True
 
-    def _may_speak(self, session: Session, request: requests.Send, now: float) -> bool:
+    def _may_speak(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:
+        """Whether the user may say anything in the room; a room that was joined has a good name."""
         assert session.person is not None
-        user = session.person.user.id
-        if not self._may(session, request.id, "send", request.room, now):
+        if room is None:
+            if not session.http:
+                self._joined(session, request.id, request.room, now)
+                return False
+            if not self._may(session, request.id, "send", request.room, now):
+                return False
+        elif not session.rights.allows("send", request.room):
+            self._state.refuse(session, request.id, "forbidden", f"You may not send in {request.room}.", now)
             return False
-        if self._moderation.is_muted(request.room, user, now) or self._moderation.is_banned(request.room, user, now):
+        if self._moderation.silences(request.room, session.person.user.id, now):
             self._state.refuse(session, request.id, "forbidden", f"You may not speak in {request.room} now.", now)
             return False
         return True
 
-    def _within_limits(self, session: Session, request: requests.Send, now: float) -> bool:
+    def _within_limits(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:
         """Look at every limit before taking from any, so that a refusal costs nothing."""
         state = self._state
         assert session.person is not None
-        user, room = session.person.user.id, state.rooms.get(request.room)
+        user = session.person.user.id
         pause = self._moderation.pause_seconds(request.room, now)
         slowed = pause > 0 and room is not None and not session.rights.allows("moderate", request.room)
         if room is not None and slowed and (wait := room.said.get(user, now) - now) > 0:

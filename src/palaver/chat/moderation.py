@@ -40,13 +40,15 @@ class Moderation:
         """Whether the user may not enter the room."""
         return self._standing("ban", room, user, now) is not None
 
-    def is_muted(self, room: str, user: str, now: float) -> bool:
-        """Whether the user may not speak in the room."""
-        return self._standing("mute", room, user, now) is not None
+    def silences(self, room: str, user: str, now: float) -> bool:
+        """Whether the user may not speak in the room, muted or banned."""
+        if not self._sanctions:
+            return False
+        return self._standing("mute", room, user, now) is not None or self.is_banned(room, user, now)
 
     def pause_seconds(self, room: str, now: float) -> float:
         """Slow mode: how long a user waits between two messages; 0.0 without."""
-        sanction = self._standing("slow", room, "", now)
+        sanction = self._standing("slow", room, "", now) if self._sanctions else None
         return sanction.seconds if sanction else 0.0
 
     def listed(self, room: str, now: float) -> list[Sanction]:
