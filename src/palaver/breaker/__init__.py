@@ -6,13 +6,13 @@ Start with `CircuitBreaker`. The state machine is in `core`, its table in `state
 from palaver.breaker.backoff import Exponential, OpenContext, exponential
 from palaver.breaker.breaker import CircuitBreaker
 from palaver.breaker.config import Config
-from palaver.breaker.core import Transition
 from palaver.breaker.engine import CallRecord
 from palaver.breaker.errors import BreakerError, CircuitOpenError, Failure, WrongKindError
 from palaver.breaker.permit import Permit
 from palaver.breaker.rules import Rule, consecutive, failure_rate, slow_rate
 from palaver.breaker.states import Cause, Mode, Outcome, Reason, State
 from palaver.breaker.tally import Latency, Snapshot
+from palaver.breaker.tickets import Transition
 from palaver.breaker.window import last, seconds
 
 __all__ = [

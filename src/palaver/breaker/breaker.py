@@ -11,12 +11,12 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 
 from palaver.breaker import report
 from palaver.breaker.config import Config, Options
-from palaver.breaker.core import Transition
 from palaver.breaker.engine import Clock, Engine, Listener, Observer
 from palaver.breaker.errors import WrongKindError
 from palaver.breaker.permit import Guard, Isolation, Permit
 from palaver.breaker.states import Mode, State
 from palaver.breaker.tally import Snapshot
+from palaver.breaker.tickets import Transition
 from palaver.breaker.wrap import guarded, refuse_coroutine
 
 P = ParamSpec("P")

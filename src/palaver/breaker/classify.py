@@ -7,7 +7,7 @@ exception it was asked about counts as a failure, the result as a success.
 import logging
 from collections.abc import Callable
 
-from palaver.breaker.states import Outcome
+from palaver.breaker.states import CANCELLED, FAILURE, IGNORED, UNREACHABLE, Outcome
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 ExceptionPredicate = Callable[[BaseException], bool]
@@ -35,14 +35,14 @@ class Classifier:
     def __call__(self, error: BaseException) -> Outcome:
         """Classify one exception."""
         if self._all_exceptions_fail:
-            return Outcome.FAILURE if isinstance(error, Exception) else Outcome.CANCELLED
+            return FAILURE if isinstance(error, Exception) else CANCELLED
         if _matches(error, self._ignore, every=True, default=False):
-            return Outcome.IGNORED
+            return IGNORED
         if _matches(error, self._unreachable, every=False, default=False):
-            return Outcome.UNREACHABLE
+            return UNREACHABLE
         if _matches(error, self._failures, every=False, default=isinstance(error, Exception)):
-            return Outcome.FAILURE
-        return Outcome.IGNORED if isinstance(error, Exception) else Outcome.CANCELLED
+            return FAILURE
+        return IGNORED if isinstance(error, Exception) else CANCELLED
 
 
 def result_fails(predicate: Callable[[object], bool], result: object) -> bool:

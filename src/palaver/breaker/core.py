@@ -19,157 +19,75 @@ and append the moment to `refused`. `advance` collects both before it does anyth
 
 from collections import deque
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from palaver.breaker.config import Config
 from palaver.breaker.errors import Failure
-from palaver.breaker.round import Lease, Round, Verdict
-from palaver.breaker.rules import Finding, open_window, totals_of
-from palaver.breaker.states import CAUSES, TRANSITIONS, Cause, Mode, Outcome, Reason, State
-from palaver.breaker.tally import Tally
-from palaver.breaker.window import Window
-
-_PROVISIONAL_WAIT: Final = (
-    1.0  # in force for the microseconds until the strategy has been asked, or if it never answers
+from palaver.breaker.ramp import Ramp
+from palaver.breaker.rest import Opening, Rest
+from palaver.breaker.round import Lease, Round
+from palaver.breaker.rules import open_window, totals_of
+from palaver.breaker.states import (
+    CANCELLED,
+    CAUSES,
+    CLOSED,
+    FAILURE,
+    HALF_OPEN,
+    IGNORED,
+    OPEN,
+    SUCCESS,
+    TRANSITIONS,
+    UNREACHABLE,
+    Cause,
+    Mode,
+    Outcome,
+    Reason,
+    State,
 )
-_RAMP_FROM: Final = 0.1
+from palaver.breaker.tally import Tally
+from palaver.breaker.tickets import PASS, Era, InFlight, Pass, Refusal, Ticket, Transition
+from palaver.breaker.watch import Watch
+
 _NEWS: Final = 1024  # transitions waiting for a listener that blocks; beyond it the oldest are not announced
-
-
-class Era:
-    """The ticket of a closed period: its window, and the durations of fast successes that wait to be collected."""
-
-    __slots__ = ("edge", "samples", "window")
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.samples: list[float] = []
-        self.edge = window.edge  # a copy, so that the fast path needs one attribute; set by `Core` after each `add`
-
-
-class InFlight:
-    """The ticket of a call that is watched for hanging."""
-
-    __slots__ = ("counted", "era", "started")
-
-    def __init__(self, era: Era, started: float) -> None:
-        self.era = era
-        self.started = started
-        self.counted = False
-
-
-class Pass:
-    """The ticket of a call that shadow or disabled mode lets through unobserved."""
-
-    __slots__ = ()
-
-
-Ticket = Era | Lease | InFlight | Pass
-PASS: Final = Pass()
-
-
-class Refusal(NamedTuple):
-    """Why a call is not admitted, and for how long; None if nobody knows."""
-
-    state: State
-    reason: Reason
-    retry_after: float | None
-
-
-class Transition(NamedTuple):
-    """One change of state."""
-
-    number: int
-    """1 for the first; without gaps."""
-    at: float
-    before: State
-    after: State
-    cause: Cause
-    why: str
-    """The rule that fired and what it saw, the failure of the probe, or an operator's words."""
-    attempt: int
-    """The back-off level after the change."""
-    wait: float | None
-    """Seconds until probes are admitted; None unless it opened for a known time."""
-
-
-class Opening(NamedTuple):
-    """An opening whose wait has not been decided yet."""
-
-    transition: Transition
-    previous: float | None
-    server_wait: float | None
 
 
 class Core:
     """The state of one circuit."""
 
+    # fmt: off
     __slots__ = (
-        "_claimed",
-        "_slow_matters",
-        "_watches",
-        "attempt",
-        "config",
-        "door",
-        "era",
-        "forced",
-        "grants",
-        "history",
-        "holders",
-        "in_flight",
-        "last_success_at",
-        "mode",
-        "news",
-        "observed",
-        "open_until",
-        "opens",
-        "pending",
-        "ramp_credit",
-        "ramp_until",
-        "refused",
-        "round",
-        "rule",
-        "server_until",
-        "shut_until",
-        "since",
-        "slow_after",
-        "state",
-        "streak",
-        "tally",
-        "transitions",
-        "wait",
+        "config", "door", "era", "forced", "grants", "history", "holders", "last_success_at", "mode", "news",
+        "observed", "opens", "ramp", "refused", "rest", "round", "rule", "shut_until", "since", "slow_after",
+        "slow_matters", "state", "streak", "tally", "transitions", "watch",
     )
+    # fmt: on
 
     def __init__(self, config: Config, now: float) -> None:
         self.config = config
         self.rule = config.rule
-        self._slow_matters = self.rule.needs_slow()
-        self._watches = config.hang_after is not None
+        self.slow_matters = self.rule.needs_slow()
         self.slow_after = inf if config.slow_after is None else config.slow_after
         self.tally = Tally()
-        self.history: deque[Transition] = deque(maxlen=config.history)
-        self.news: deque[Transition] = deque(maxlen=_NEWS)
-        self.pending: Opening | None = None
-        self._claimed = True
-        self.state = State.CLOSED
+        self.last_success_at: float | None = None
+        self.state = CLOSED
         self.mode = Mode.NORMAL
         self.since = now
-        self.streak = 0
+        self.opens = self.transitions = self.streak = 0
+        self.history: deque[Transition] = deque(maxlen=config.history)
+        self.news: deque[Transition] = deque(maxlen=_NEWS)
+        self.era = Era(open_window(self.rule))
+        self.rest = Rest(config.retry_after_cap)
+        self.ramp = Ramp(config.ramp)
+        self.round: Round | None = None
+        self.watch = Watch(config.hang_after)
         self.refused: list[float] = []
-        self.last_success_at: float | None = None
-        self.opens = self.transitions = self.attempt = 0
-        self.wait: float | None = None
-        self.open_until = self.shut_until = -inf
-        self.server_until = -inf
         self.forced = False
         self.holders: set[object] = set()
         self.observed = False  # a per-call hook wants to see every call, so none may take the short way
         self.grants: int | None = None  # probes that the fleet lets this process take; None: it decides alone
-        self.round: Round | None = None
-        self.ramp_until = -inf
-        self.ramp_credit = 0.0
-        self.in_flight: dict[InFlight, None] = {}
-        self._new_era()
+        self.door: Era | None = None
+        self.shut_until = -inf
+        self._set_doors()
 
     # --- admission
 
@@ -178,8 +96,7 @@ class Core:
         if self.mode is Mode.DISABLED:
             return PASS
         self.advance(now)
-        if self._watches:
-            self._count_hanging(now)
+        self._count_hanging(now)
         answer = self._admit(now)
         if not isinstance(answer, Refusal):
             return answer
@@ -190,41 +107,31 @@ class Core:
         return answer
 
     def _admit(self, now: float) -> Ticket | Refusal:
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return self._admit_closed(now)
-        if self.state is State.OPEN:
+        if self.state is OPEN:
             if self.held:
-                return Refusal(State.OPEN, Reason.FORCED, None)
-            if now < self.open_until:
-                return Refusal(State.OPEN, Reason.OPEN, self.open_until - now)
+                return Refusal(OPEN, Reason.FORCED, None)
+            if now < self.rest.until:
+                return Refusal(OPEN, Reason.OPEN, self.rest.until - now)
             self._change(Cause.WAITED, now)
         return self._admit_probe(now)
 
     def _admit_closed(self, now: float) -> Ticket | Refusal:
-        if now < self.ramp_until:
-            length = self.config.ramp or 1.0
-            share = 1.0 - (1.0 - _RAMP_FROM) * (self.ramp_until - now) / length
-            if self.ramp_credit + share < 1.0:
-                self.ramp_credit += share
-                return Refusal(State.CLOSED, Reason.RAMP, 0.0)
-            self.ramp_credit += share - 1.0
-        elif self.ramp_until > -inf:
-            self.ramp_until = -inf
+        if self.ramp.active:
+            if not self.ramp.admits(now):
+                return Refusal(CLOSED, Reason.RAMP, 0.0)
             self._set_doors()
-        if not self._watches:
-            return self.era
-        ticket = InFlight(self.era, now)
-        self.in_flight[ticket] = None
-        return ticket
+        return self.era if self.watch.patience is None else self.watch.begin(self.era, now)
 
     def _admit_probe(self, now: float) -> Ticket | Refusal:
-        now_round = self.round
-        assert now_round is not None, "half-open has a round"
-        if self.grants == 0 or not now_round.has_room():
-            return Refusal(State.HALF_OPEN, Reason.PROBE_LIMIT, now_round.busy_for(now))
+        probes = self.round
+        assert probes is not None, "half-open has a round"
+        if self.grants == 0 or not probes.has_room():
+            return Refusal(HALF_OPEN, Reason.PROBE_LIMIT, probes.busy_for(now))
         if self.grants is not None:
             self.grants -= 1
-        return now_round.lease(now + self.config.probe_timeout)
+        return probes.lease(now + self.config.probe_timeout)
 
     # --- results
 
@@ -235,116 +142,99 @@ class Core:
         elapsed: float,
         now: float,
         failure: Failure | None = None,
-        server_wait: float | None = None,
+        asked: float | None = None,
     ) -> None:
-        """Record how an admitted call ended. `server_wait` is the wait that the server asked for."""
+        """Record how an admitted call ended. `asked` is how long the server wants to be left alone."""
         self.advance(now)
         if isinstance(ticket, Pass):
             self.tally.unobserved += 1
             return
-        if isinstance(ticket, Lease):
-            self._settle_probe(ticket, outcome, elapsed, now, failure, server_wait)
-            return
         counted = False
         if isinstance(ticket, InFlight):
-            self.in_flight.pop(ticket, None)
+            self.watch.end(ticket)
             counted, ticket = ticket.counted, ticket.era
-        if ticket is not self.era or self.state is not State.CLOSED:
+        if not self._is_present(ticket):
             self.tally.late += 1
             return
         slow = self._count(outcome, elapsed, now, failure)
-        if server_wait is not None:
-            self.server_until = max(self.server_until, now + server_wait)
-        if not counted:
+        if asked is not None:
+            self.rest.ask(now + asked)
+        if isinstance(ticket, Lease):
+            self._weigh_probe(outcome, slow, elapsed, now, failure)
+        elif not counted:
             self._weigh(outcome, slow, now)
 
-    def _weigh(self, outcome: Outcome, slow: int, now: float) -> None:
-        """Put one result of the present era into window and streak, and judge if it speaks against the dependency."""
-        against = outcome is Outcome.FAILURE or outcome is Outcome.UNREACHABLE
-        if against:
-            self.streak += 1
-        elif outcome is Outcome.SUCCESS:
-            self.streak = 0
-        elif not slow:
-            return
-        self._add(now, int(against), slow)
-        if against or slow:
-            self._judge(now)
-
-    def _add(self, now: float, failed: int, slow: int) -> None:
-        self.era.window.add(now, failed, slow)
-        self.era.edge = self.era.window.edge
-
-    def _settle_probe(
-        self,
-        lease: Lease,
-        outcome: Outcome,
-        elapsed: float,
-        now: float,
-        failure: Failure | None,
-        server_wait: float | None,
-    ) -> None:
-        now_round = self.round
-        if now_round is None or lease.round is not now_round or not now_round.end(lease):
-            self.tally.late += 1
-            return
-        slow = self._count(outcome, elapsed, now, failure)
-        if outcome is Outcome.FAILURE or (slow and self._slow_matters):
-            if server_wait is not None:
-                self.server_until = max(self.server_until, now + server_wait)
-            self._open(Cause.RELAPSED, now, _say(failure) if outcome is Outcome.FAILURE else f"took {elapsed:.3g} s")
-        elif outcome is Outcome.SUCCESS and now_round.succeed() is Verdict.CLOSE:
-            self._change(Cause.RECOVERED, now, f"{now_round.successes} of {self.config.close_after} probes succeeded")
+    def _is_present(self, ticket: Era | Lease) -> bool:
+        """Whether a result with this ticket may move anything. A lease gives its place back by this."""
+        if isinstance(ticket, Lease):
+            return ticket.round is self.round and ticket.round.end(ticket)
+        return ticket is self.era and self.state is CLOSED
 
     def _count(self, outcome: Outcome, elapsed: float, now: float, failure: Failure | None) -> int:
         """Add the call to the tally and say whether it was slow: 1 or 0."""
         self.tally.count(outcome, elapsed, failure)
-        if outcome is Outcome.SUCCESS:
+        limit: float | None = self.slow_after
+        if outcome is SUCCESS:
             self.last_success_at = now
-        if outcome is Outcome.CANCELLED:
-            patience = self.config.count_cancelled_after
-            slow = patience is not None and elapsed >= patience
-        else:
-            slow = outcome is not Outcome.IGNORED and elapsed >= self.slow_after
-        self.tally.slow += slow
-        return int(slow)
+        elif outcome is CANCELLED:
+            limit = self.config.count_cancelled_after
+        elif outcome is IGNORED:
+            limit = None
+        if limit is None or elapsed < limit:
+            return 0
+        self.tally.slow += 1
+        return 1
+
+    def _weigh(self, outcome: Outcome, slow: int, now: float) -> None:
+        """Put one result of the present era into window and streak, and judge if it speaks against the dependency."""
+        against = outcome is FAILURE or outcome is UNREACHABLE
+        if against:
+            self.streak += 1
+        elif outcome is SUCCESS:
+            self.streak = 0
+        elif not slow:
+            return
+        self.era.add(now, int(against), slow)
+        if against or slow:
+            self._judge(now)
+
+    def _weigh_probe(self, outcome: Outcome, slow: int, elapsed: float, now: float, failure: Failure | None) -> None:
+        """Decide by one probe: any failure opens again, enough successes close, the rest decides nothing."""
+        if outcome is FAILURE:
+            self._open(Cause.RELAPSED, now, f"{failure.kind}: {failure.message}" if failure else "")
+        elif slow and self.slow_matters:
+            self._open(Cause.RELAPSED, now, f"a probe took {elapsed:.3g} s")
+        elif outcome is SUCCESS and self.round is not None and self.round.succeed():
+            self._change(Cause.RECOVERED, now, f"{self.round.successes} of {self.config.close_after} probes succeeded")
 
     def _judge(self, now: float) -> None:
         finding = self.rule.judge(self.streak, totals_of(self.era.window, now))
         if finding is not None:
-            self._open(Cause.TRIPPED, now, finding)
+            self._open(Cause.TRIPPED, now, str(finding))
 
     def _count_hanging(self, now: float) -> None:
-        """Count calls that are in flight for too long. The oldest come first, so the first that is young enough ends
-        it."""
-        patience = self.config.hang_after
-        if patience is None or self.state is not State.CLOSED:
+        """Count calls that have been in flight for too long as failed and slow. What they bring later weighs
+        nothing."""
+        if self.state is not CLOSED or not self.watch:
             return
-        hanging = []
-        for ticket in self.in_flight:
-            if ticket.started + patience > now:
-                break
-            hanging.append(ticket)
+        hanging = self.watch.overdue(now)
         for ticket in hanging:
-            del self.in_flight[ticket]
-            ticket.counted = True
             self.tally.hung += 1
             if ticket.era is self.era:
                 self.streak += 1
-                self._add(now, 1, 1)
+                self.era.add(now, 1, 1)
         if hanging:
             self._judge(now)
 
-    def renew(self, ticket: Ticket, now: float) -> None:
-        """A streaming probe has delivered an item: its lease begins anew."""
-        if isinstance(ticket, Lease):
-            self.advance(now)
-            ticket.deadline = now + self.config.probe_timeout
+    def renew(self, ticket: Lease, now: float) -> None:
+        """A streaming probe has delivered an item: its lease begins anew, unless it has run out."""
+        self.advance(now)
+        ticket.deadline = now + self.config.probe_timeout
 
     # --- time
 
     def advance(self, now: float) -> None:
-        """Collect what has been appended without asking, and perform what time alone has caused: the end of a lease."""
+        """Collect what was done without asking, and perform what time alone has caused: the end of a lease."""
         if self.era.samples:
             self.collect(self.era)
         if self.refused:
@@ -356,10 +246,8 @@ class Core:
 
     def collect(self, era: Era) -> None:
         """Count the fast successes that were appended to an era; if it is over, they are late."""
-        samples = era.samples
-        batch = samples[: len(samples)]
-        del samples[: len(batch)]  # others may have appended meanwhile; theirs stay
-        if era is not self.era or self.state is not State.CLOSED:
+        batch = era.take()
+        if era is not self.era or self.state is not CLOSED:
             self.tally.late += len(batch)
         elif batch:
             self.streak = 0
@@ -368,25 +256,23 @@ class Core:
 
     def seen_state(self, now: float) -> State:
         """The state as a caller sees it: an open circuit whose wait is over is half-open, though no probe has begun."""
-        if self.state is State.OPEN and not self.held and now >= self.open_until:
-            return State.HALF_OPEN
-        return self.state
+        return HALF_OPEN if self.state is OPEN and not self.held and now >= self.rest.until else self.state
 
     def retry_after(self, now: float) -> float | None:
         """Seconds until a call may be admitted; None if closed, or held open so that nobody knows."""
-        if self.state is State.CLOSED or self.held:
+        if self.state is CLOSED or self.held:
             return None
-        if self.state is State.OPEN:
-            return max(0.0, self.open_until - now)
-        return 0.0 if self.round is None or self.round.has_room() else self.round.busy_for(now)
+        if self.round is None:
+            return max(0.0, self.rest.until - now)
+        return 0.0 if self.round.has_room() else self.round.busy_for(now)
 
     def level(self, now: float) -> int:
         """The back-off level: openings since the circuit was last stable."""
-        return 0 if self._is_stable(now) else self.attempt
+        return 0 if self._is_stable(now) else self.rest.attempt
 
     def _is_stable(self, now: float) -> bool:
-        needed = self.config.stable_after if self.config.stable_after is not None else (self.wait or 0.0)
-        return self.state is State.CLOSED and now - self.since >= needed
+        needed = self.config.stable_after if self.config.stable_after is not None else self.rest.wait or 0.0
+        return self.state is CLOSED and now - self.since >= needed
 
     # --- control
 
@@ -399,7 +285,7 @@ class Core:
         """Open until `reset`, or with a holder until the last holder lets go."""
         self.advance(now)
         if self._is_stable(now):
-            self.attempt, self.wait = 0, None
+            self.rest.forget()
         if holder is None:
             self.forced = True
         else:
@@ -414,14 +300,14 @@ class Core:
                 self._change(Cause.RELEASED, now)
 
     def reset(self, now: float, why: str) -> None:
-        """Close, and forget the window, the back-off and every hold. Counters stay."""
+        """Close, in normal mode, and forget the window, the back-off and every hold. Counters stay."""
         self.advance(now)
-        self.forced = False
         self.mode = Mode.NORMAL
+        self.forced = False
         self.holders.clear()
-        self.server_until = -inf
+        self.rest.forget_all()
         self._change(Cause.RESET, now, why)
-        self.attempt, self.wait, self.ramp_until = 0, None, -inf
+        self.ramp.stop()
         self._set_doors()
 
     def set_mode(self, now: float, mode: Mode) -> None:
@@ -438,52 +324,28 @@ class Core:
     def peer_opened(self, now: float, wait: float, attempt: int, why: str) -> None:
         """Follow another process that opened the shared circuit for `wait` more seconds."""
         self.advance(now)
-        if self.held or (self.state is State.OPEN and self.open_until >= now + wait):
-            return
-        self.attempt, self.wait = attempt, wait
-        self.open_until = now + wait
-        self._change(Cause.PEER_OPENED, now, why)
+        if not self.held and (self.state is not OPEN or self.rest.until < now + wait):
+            self._publish(self.rest.decide_provisionally())
+            self.rest.follow(now, wait, attempt)
+            self._change(Cause.PEER_OPENED, now, why)
 
     def peer_closed(self, now: float, why: str) -> None:
         """Follow another process whose probes succeeded."""
         self.advance(now)
-        if self.state is not State.CLOSED and not self.held:
+        if self.state is not CLOSED and not self.held:
             self._change(Cause.PEER_CLOSED, now, why)
 
     # --- transitions
 
-    def _open(self, cause: Cause, now: float, why: object) -> None:
-        """Open with a wait that `decide` will set."""
-        previous = self.wait if self.attempt and not self._is_stable(now) else None
-        self.attempt = 1 if previous is None else self.attempt + 1
-        server_wait = self.server_until - now if self.server_until > now else None
-        self.server_until = -inf
-        self.open_until = now + (previous or _PROVISIONAL_WAIT)
-        self.pending = Opening(self._step(cause, now, str(why)), previous, server_wait)
-        self._claimed = False
-
-    def claim(self) -> Opening | None:
-        """Hand out the pending opening, once: whoever gets it asks the strategy and calls `decide`."""
-        if self._claimed:
-            return None
-        self._claimed = True
-        return self.pending
+    def _open(self, cause: Cause, now: float, why: str) -> None:
+        """Open for a time that will be decided outside."""
+        self.rest.begin(now, stable=self._is_stable(now))
+        self.rest.await_decision(self._step(cause, now, why))
 
     def decide(self, opening: Opening, wait: float) -> None:
-        """Set the wait of a pending opening. Does nothing if that opening has been settled meanwhile.
-
-        What the server asked for may lengthen the wait up to `retry_after_cap`, and never shortens it: a host that
-        answers "in a second" for ever must not undo the back-off.
-        """
-        if self.pending is not opening:
-            return
-        if opening.server_wait is not None:
-            wait = max(wait, min(opening.server_wait, self.config.retry_after_cap))
-        self.pending = None
-        self.wait = wait
-        self.open_until = opening.transition.at + wait
+        """Set the wait of an opening that `rest.claim` handed out."""
+        self._publish(self.rest.decide(opening, wait))
         self._set_doors()
-        self._publish(opening.transition._replace(wait=wait))
 
     def _change(self, cause: Cause, now: float, why: str = "") -> None:
         self._publish(self._step(cause, now, why))
@@ -491,48 +353,33 @@ class Core:
     def _step(self, cause: Cause, now: float, why: str) -> Transition:
         """Perform one step of the table: the only place that writes `state`."""
         before, after = self.state, TRANSITIONS[self.state, cause]
-        if self.pending is not None:  # nobody has decided it in time, so what holds is what was provisional
-            opening = self.pending
-            self.decide(opening, self.open_until - opening.transition.at)
+        self._publish(self.rest.decide_provisionally())
         self.tally.time_in[before] += now - self.since
-        self.state, self.since = after, now
+        self.state, self.since, self.round = after, now, None
         self.transitions += 1
-        self.round = None
-        if after is State.OPEN:
-            self.opens += before is not State.OPEN
-            if self.held:
-                self.open_until = inf
-        elif after is State.HALF_OPEN:
+        wait = None
+        if after is OPEN:
+            self.opens += before is not OPEN
+            wait = None if self.held else self.rest.until - now
+        elif after is HALF_OPEN:
             config = self.config
             self.round = Round(config.probe_budget, config.probe_concurrency, config.close_after)
         else:
-            self.ramp_until = now + self.config.ramp if self.config.ramp is not None else -inf
-            self.ramp_credit = 1.0 - _RAMP_FROM  # so that the first call after recovery is admitted
-            self._new_era()
+            self.era = Era(open_window(self.rule))
+            self.streak = 0
+            self.ramp.start(now)
         self._set_doors()
-        wait = self.open_until - now if after is State.OPEN and not self.held else None
-        return Transition(self.transitions, now, before, after, cause, why or CAUSES[cause], self.attempt, wait)
+        return Transition(self.transitions, now, before, after, cause, why or CAUSES[cause], self.rest.attempt, wait)
 
-    def _publish(self, transition: Transition) -> None:
-        self.history.append(transition)
-        self.news.append(transition)
-
-    def _new_era(self) -> None:
-        """Begin a closed period: empty window, no streak."""
-        self.era = Era(open_window(self.rule))
-        self.streak = 0
-        self._set_doors()
+    def _publish(self, transition: Transition | None) -> None:
+        if transition is not None:
+            self.history.append(transition)
+            self.news.append(transition)
 
     def _set_doors(self) -> None:
-        """Say which calls need not ask: all of them (`door`), or none until a moment (`shut_until`)."""
-        closed, shut = self.state is State.CLOSED, self.state is State.OPEN
-        free = closed and self.mode is not Mode.DISABLED and self.ramp_until == -inf
-        self.door: Era | None = self.era if free and not self._watches and not self.observed else None
-        self.shut_until = self.open_until if shut and self.mode is Mode.NORMAL and not self.held else -inf
-
-
-def _say(failure: Failure | None) -> str:
-    return f"{failure.kind}: {failure.message}" if failure else "declared a failure"
-
-
-__all__ = ["PASS", "Core", "Finding", "InFlight", "Opening", "Pass", "Refusal", "Ticket", "Transition"]
+        """Say which calls need not ask: all of them (`door`), or none of them until a moment (`shut_until`)."""
+        free = self.mode is not Mode.DISABLED and self.watch.patience is None
+        free = free and not self.observed and not self.ramp.active
+        self.door = self.era if free and self.state is CLOSED else None
+        shut = self.state is OPEN and self.mode is Mode.NORMAL and not self.held
+        self.shut_until = self.rest.until if shut else -inf

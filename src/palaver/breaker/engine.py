@@ -19,10 +19,12 @@ from typing import Final, NamedTuple, TypeVar
 from palaver.breaker import backoff
 from palaver.breaker.classify import Classifier, result_fails
 from palaver.breaker.config import Config
-from palaver.breaker.core import Core, InFlight, Opening, Refusal, Ticket, Transition
+from palaver.breaker.core import Core
 from palaver.breaker.errors import CircuitOpenError, Failure, describe
+from palaver.breaker.rest import Opening
 from palaver.breaker.round import Lease
-from palaver.breaker.states import Outcome, Reason, State
+from palaver.breaker.states import CANCELLED, FAILURE, OPEN, SUCCESS, UNREACHABLE, Outcome, Reason
+from palaver.breaker.tickets import InFlight, Refusal, Ticket, Transition
 
 Clock = Callable[[], float]
 Listener = Callable[[Transition], object]
@@ -94,12 +96,12 @@ class Engine:
             if len(refused) >= _BATCH:
                 with self.lock:
                     core.advance(now)
-            raise CircuitOpenError(self.name, _OPEN, _REASON_OPEN, wait, core.tally.last_failure)
+            raise CircuitOpenError(self.name, OPEN, _REASON_OPEN, wait, core.tally.last_failure)
         with self.lock:
             self._settle_deferred()
             answer = core.admit(now)
             failure = core.tally.last_failure
-        if core.news or core.pending is not None:
+        if core.news or core.rest.pending is not None:
             self.aftermath()
         if isinstance(answer, Refusal):
             raise CircuitOpenError(self.name, answer.state, answer.reason, answer.retry_after, failure)
@@ -120,7 +122,7 @@ class Engine:
                 with self.lock:
                     core.collect(ticket)
             return
-        self.settle(ticket, Outcome.SUCCESS, started, now)
+        self.settle(ticket, SUCCESS, started, now)
 
     def finish(self, ticket: Ticket, started: float, result: object) -> None:
         """Record a call that returned `result`, where results may be failures."""
@@ -128,21 +130,19 @@ class Engine:
             self.succeed(ticket, started)
         else:
             now = self.clock()
-            self.settle(ticket, Outcome.FAILURE, started, now, describe(None, now))
+            self.settle(ticket, FAILURE, started, now, describe(None, now))
 
-    def fail(
-        self, ticket: Ticket, started: float, error: BaseException | None, server_wait: float | None = None
-    ) -> None:
+    def fail(self, ticket: Ticket, started: float, error: BaseException | None, asked: float | None = None) -> None:
         """Record a call that raised `error`, which may turn out to be neutral. None is a failure without an
         exception."""
         now = self.clock()
-        outcome = Outcome.FAILURE if error is None else self.classify(error)
-        against = outcome is Outcome.FAILURE or outcome is Outcome.UNREACHABLE
-        self.settle(ticket, outcome, started, now, describe(error, now) if against else None, server_wait)
+        outcome = FAILURE if error is None else self.classify(error)
+        against = outcome is FAILURE or outcome is UNREACHABLE
+        self.settle(ticket, outcome, started, now, describe(error, now) if against else None, asked)
 
     def release(self, ticket: Ticket, started: float) -> None:
         """Give the place back without a verdict."""
-        self.settle(ticket, Outcome.CANCELLED, started, self.clock())
+        self.settle(ticket, CANCELLED, started, self.clock())
 
     def settle(
         self,
@@ -151,14 +151,14 @@ class Engine:
         started: float,
         now: float,
         failure: Failure | None = None,
-        server_wait: float | None = None,
+        asked: float | None = None,
     ) -> None:
         """Record any result, the long way."""
         elapsed = now - started
         core = self.core
         with self.lock:
-            core.settle(ticket, outcome, elapsed, now, failure, server_wait)
-            more = core.pending is not None or core.news
+            core.settle(ticket, outcome, elapsed, now, failure, asked)
+            more = core.rest.pending is not None or core.news
         if more:
             self.aftermath()
         for observer in self.observers:
@@ -179,7 +179,7 @@ class Engine:
     def drop(self, ticket: Ticket) -> None:
         """Take back a ticket that was forgotten, without the lock. Only leases and watched calls hold a place."""
         if isinstance(ticket, Lease | InFlight):
-            self.deferred.append((ticket, Outcome.CANCELLED, 0.0, self.clock()))
+            self.deferred.append((ticket, CANCELLED, 0.0, self.clock()))
 
     def _settle_deferred(self) -> None:
         while self.deferred:
@@ -199,7 +199,7 @@ class Engine:
             self._settle_deferred()
             self.core.advance(now)
             answer = change(self.core, now)
-        if self.core.news or self.core.pending is not None:
+        if self.core.news or self.core.rest.pending is not None:
             self.aftermath()
         return answer
 
@@ -235,7 +235,7 @@ class Engine:
         One thread at a time delivers, and all that is waiting: so every listener sees the transitions in their order.
         """
         with self.lock:
-            opening = self.core.claim()
+            opening = self.core.rest.claim()
         if opening is not None:
             wait = self._ask_strategy(opening)
             with self.lock:
@@ -267,7 +267,7 @@ class Engine:
         context = backoff.OpenContext(opening.transition.attempt, opening.previous, self.name, last_failure)
         try:
             wait = float(self._strategy(context))
-        except Exception:  # noqa: BLE001  # a foreign strategy may raise anything, and the circuit must still open for a while
+        except Exception:  # noqa: BLE001  # foreign code, and the circuit must open all the same
             _log.exception("open_for of breaker %r raised; waiting %s s", self.name, _FALLBACK_WAIT)
             return _FALLBACK_WAIT
         if not isfinite(wait) or wait <= 0:
@@ -284,7 +284,6 @@ def _without(callbacks: tuple[T, ...], gone: T) -> tuple[T, ...]:
     return tuple(rest)
 
 
-_OPEN: Final = State.OPEN
 _REASON_OPEN: Final = Reason.OPEN
 
 

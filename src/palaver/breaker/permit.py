@@ -8,10 +8,10 @@ import warnings
 from types import TracebackType
 from typing import Self
 
-from palaver.breaker.core import Ticket
 from palaver.breaker.engine import Engine
 from palaver.breaker.errors import BreakerError
 from palaver.breaker.states import Outcome
+from palaver.breaker.tickets import Ticket
 
 
 class Permit:

@@ -21,13 +21,13 @@ def snapshot(core: Core, name: str | None, now: float) -> Snapshot:
         since=core.since,
         opens=core.opens,
         attempt=core.level(now),
-        wait=core.wait,
+        wait=core.rest.wait,
         retry_after=core.retry_after(now),
         streak=core.streak,
         calls=window.calls,
         failed=window.failures,
         slow=window.slow,
-        in_flight=probes + len(core.in_flight),
+        in_flight=probes + len(core.watch),
         outcomes=tally.outcomes(),
         rejections=tally.rejections(),
         slow_calls=tally.slow,
@@ -70,13 +70,13 @@ def _outlook(core: Core, state: State, now: float) -> str:
         return "It is held open until it is reset or released."
     if state is State.CLOSED:
         ramp = (
-            f"It admits a growing share of the calls for {core.ramp_until - now:.3g} s more. "
-            if now < core.ramp_until
+            f"It admits a growing share of the calls for {core.ramp.until - now:.3g} s more. "
+            if now < core.ramp.until
             else ""
         )
         return f"{ramp}Evidence: {core.rule.standing(core.streak, totals_of(core.era.window, now))}."
     if state is State.OPEN:
-        return f"Opening number {core.attempt} since it was stable; probes begin in {core.open_until - now:.3g} s."
+        return f"Opening number {core.rest.attempt} since it was stable; probes begin in {core.rest.until - now:.3g} s."
     if core.round is None:
         return "The wait is over: the next call is a probe."
     return f"Probes under way: {core.round.in_flight}; succeeded: {core.round.successes} of {core.config.close_after}."

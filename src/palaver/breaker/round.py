@@ -4,15 +4,7 @@ A round belongs to one half-open period. A lease that is not, or no longer, in i
 probe ends the round, so there is nothing to count but successes.
 """
 
-from enum import Enum
 from math import inf
-
-
-class Verdict(Enum):
-    """What the successes of a round have decided."""
-
-    UNDECIDED = "undecided"
-    CLOSE = "close"
 
 
 class Lease:
@@ -58,10 +50,10 @@ class Round:
         self._leases.remove(lease)
         return True
 
-    def succeed(self) -> Verdict:
-        """Count a probe that ended well."""
+    def succeed(self) -> bool:
+        """Count a probe that ended well, and say whether that closes the circuit."""
         self.successes += 1
-        return Verdict.CLOSE if self.successes >= self._close_after else Verdict.UNDECIDED
+        return self.successes >= self._close_after
 
     def first_deadline(self) -> float:
         """When the first of the leases runs out; infinitely late if none is under way."""

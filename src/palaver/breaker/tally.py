@@ -10,7 +10,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from palaver.breaker.errors import Failure
-from palaver.breaker.states import Mode, Outcome, Reason, State
+from palaver.breaker.states import CANCELLED, FAILURE, IGNORED, SUCCESS, Mode, Outcome, Reason, State
 
 # Upper bounds in seconds, three to a decade: from a local cache to a call that nobody waits for any more.
 BOUNDS: Final = (
@@ -62,19 +62,20 @@ class Tally:
 
     def count(self, outcome: Outcome, elapsed: float, failure: Failure | None) -> None:
         """Count one admitted call by its outcome."""
-        if outcome is Outcome.SUCCESS:
+        if outcome is FAILURE:
+            self.failures += 1
+            self.failure_seconds += elapsed
+            self.last_failure = failure
+        elif outcome is SUCCESS:
             self.successes([elapsed])
-        elif outcome is Outcome.IGNORED:
+        elif outcome is IGNORED:
             self.ignored += 1
-        elif outcome is Outcome.CANCELLED:
+        elif outcome is CANCELLED:
             self.cancelled += 1
         else:
-            self.last_failure = failure
+            self.unreachable += 1
             self.failure_seconds += elapsed
-            if outcome is Outcome.FAILURE:
-                self.failures += 1
-            else:
-                self.unreachable += 1
+            self.last_failure = failure
 
     def reject(self, reason: Reason) -> None:
         """Count a rejection."""

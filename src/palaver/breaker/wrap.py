@@ -11,9 +11,9 @@ from types import CoroutineType
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from palaver.breaker import stream
-from palaver.breaker.core import Ticket
 from palaver.breaker.engine import Engine
 from palaver.breaker.errors import WrongKindError
+from palaver.breaker.tickets import Ticket
 
 P = ParamSpec("P")
 R = TypeVar("R")
