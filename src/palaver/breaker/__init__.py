@@ -9,6 +9,7 @@ from palaver.breaker.config import Config
 from palaver.breaker.engine import CallRecord
 from palaver.breaker.errors import BreakerError, CircuitOpenError, Failure, WrongKindError
 from palaver.breaker.permit import Permit
+from palaver.breaker.registry import BreakerRegistry
 from palaver.breaker.rules import Rule, consecutive, failure_rate, slow_rate
 from palaver.breaker.states import Cause, Mode, Outcome, Reason, State
 from palaver.breaker.tally import Latency, Snapshot
@@ -17,6 +18,7 @@ from palaver.breaker.window import last, seconds
 
 __all__ = [
     "BreakerError",
+    "BreakerRegistry",
     "CallRecord",
     "Cause",
     "CircuitBreaker",

@@ -44,7 +44,7 @@ class CircuitBreaker:
         TypeError: for a value of the wrong kind, naming it.
     """
 
-    __slots__ = ("__weakref__", "_engine")
+    __slots__ = ("__weakref__", "engine")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class CircuitBreaker:
             raise TypeError(f"name={name!r}: give a string; use @CircuitBreaker() to decorate without a name")
         if config is not None and options:
             raise ValueError(f"give config or single options, not both; found {', '.join(options)}")
-        self._engine = Engine(name, config if config is not None else Config(**options), clock)
+        self.engine = Engine(name, config if config is not None else Config(**options), clock)
 
     # --- running calls
 
@@ -70,7 +70,7 @@ class CircuitBreaker:
         Raises:
             TypeError: if `function` cannot be called.
         """
-        wrapper = guarded(self._engine, function)
+        wrapper = guarded(self.engine, function)
         if not isinstance(wrapper, classmethod | staticmethod):
             wrapper.breaker = self  # type: ignore[attr-defined]  # an extra attribute of the wrapper function
         return wrapper
@@ -82,7 +82,7 @@ class CircuitBreaker:
             CircuitOpenError: if the call is rejected; `function` does not run.
             WrongKindError: if `function` returns a coroutine: use `acall` for those.
         """
-        engine = self._engine
+        engine = self.engine
         ticket = engine.core.door or engine.admit()
         started = engine.clock()
         try:
@@ -104,7 +104,7 @@ class CircuitBreaker:
             CircuitOpenError: if the call is rejected; `function` does not run.
             WrongKindError: if `function` does not return an awaitable: use `call` for those.
         """
-        engine = self._engine
+        engine = self.engine
         ticket = engine.core.door or engine.admit()
         started = engine.clock()
         try:
@@ -121,7 +121,7 @@ class CircuitBreaker:
 
     def guard(self) -> Guard:
         """Return a context manager for one block, `with` or `async with`; it yields the block's `Permit`."""
-        return Guard(self._engine)
+        return Guard(self.engine)
 
     def acquire(self) -> Permit:
         """Ask for admission now and report the outcome later, by the permit's `success`, `failure` or `release`.
@@ -129,74 +129,79 @@ class CircuitBreaker:
         Raises:
             CircuitOpenError: if the call must not be made.
         """
-        return Permit(self._engine)
+        return Permit(self.engine)
 
     # --- control
 
     def force_open(self, reason: str = "forced open") -> None:
         """Reject every call until `reset()`."""
-        self._engine.control(lambda core, now: core.force_open(now, reason))
+        self.engine.control(lambda core, now: core.force_open(now, reason))
 
     def isolate(self, reason: str = "isolated") -> Isolation:
         """Return a context manager that holds the circuit open. Several may overlap; after the last, a probe
         decides."""
-        return Isolation(self._engine, reason)
+        return Isolation(self.engine, reason)
 
     def disable(self) -> None:
         """Admit every call and observe none, until `enable()`, `shadow()` or `reset()`."""
-        self._engine.control(lambda core, now: core.set_mode(now, Mode.DISABLED))
+        self.engine.control(lambda core, now: core.set_mode(now, Mode.DISABLED))
 
     def shadow(self) -> None:
         """Count and change state as usual, but reject nobody, until `enable()`, `disable()` or `reset()`."""
-        self._engine.control(lambda core, now: core.set_mode(now, Mode.SHADOW))
+        self.engine.control(lambda core, now: core.set_mode(now, Mode.SHADOW))
 
     def enable(self) -> None:
         """Be fully in force again, in the state that the circuit is in."""
-        self._engine.control(lambda core, now: core.set_mode(now, Mode.NORMAL))
+        self.engine.control(lambda core, now: core.set_mode(now, Mode.NORMAL))
 
     def reset(self, reason: str = "reset") -> None:
         """Close, in normal mode, with an empty window and no back-off. Counters and history stay."""
-        self._engine.control(lambda core, now: core.reset(now, reason))
+        self.engine.control(lambda core, now: core.reset(now, reason))
 
     # --- observation
 
     @property
     def name(self) -> str | None:
         """The name given at construction."""
-        return self._engine.name
+        return self.engine.name
 
     @property
     def config(self) -> Config:
         """The options in force."""
-        return self._engine.config
+        return self.engine.config
 
     @property
     def state(self) -> State:
         """Where the circuit stands. Half-open as soon as its wait is over; looking takes no probe."""
-        return self._engine.control(lambda core, now: core.seen_state(now))
+        return self.engine.control(lambda core, now: core.seen_state(now))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the circuit was closed a moment ago; a hint, read without the lock."""
+        return self.engine.core.state is State.CLOSED
 
     @property
     def mode(self) -> Mode:
         """How much of the breaker is in force."""
-        return self._engine.core.mode
+        return self.engine.core.mode
 
     @property
     def retry_after(self) -> float | None:
         """Seconds until a call may be admitted: None if closed, or if it is held open and nobody knows."""
-        return self._engine.control(lambda core, now: core.retry_after(now))
+        return self.engine.control(lambda core, now: core.retry_after(now))
 
     @property
     def history(self) -> tuple[Transition, ...]:
         """The last transitions, oldest first."""
-        return self._engine.control(lambda core, _: tuple(core.history))
+        return self.engine.control(lambda core, _: tuple(core.history))
 
     def snapshot(self) -> Snapshot:
         """Copy every number of the breaker, all from the same moment."""
-        return self._engine.control(lambda core, now: report.snapshot(core, self._engine.name, now))
+        return self.engine.control(lambda core, now: report.snapshot(core, self.engine.name, now))
 
     def explain(self) -> str:
         """Say in a few lines of English where the circuit stands, why, and what would move it."""
-        return self._engine.control(lambda core, now: report.explain(core, self._engine.name, now))
+        return self.engine.control(lambda core, now: report.explain(core, self.engine.name, now))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(transition)` after each change of state, in order, outside the lock; returns how to stop it.
@@ -209,7 +214,7 @@ class CircuitBreaker:
             instead.
         """
         _check_callback(listener)
-        return self._engine.add_listener(listener)
+        return self.engine.add_listener(listener)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call `observer(record)` after each admitted call that has ended; returns how to stop it.
@@ -220,7 +225,7 @@ class CircuitBreaker:
             TypeError: if `observer` is a coroutine function.
         """
         _check_callback(observer)
-        return self._engine.add_observer(observer)
+        return self.engine.add_observer(observer)
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self.name!r}, {self.state.value.replace('_', '-')}>"

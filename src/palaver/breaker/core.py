@@ -58,7 +58,7 @@ class Core:
     __slots__ = (
         "config", "door", "era", "forced", "grants", "history", "holders", "last_success_at", "mode", "news",
         "observed", "opens", "ramp", "refused", "rest", "round", "rule", "shut_until", "since", "slow_after",
-        "slow_matters", "state", "streak", "tally", "transitions", "watch",
+        "slow_matters", "state", "streak", "tally", "transitions", "wanted", "watch",
     )
     # fmt: on
 
@@ -85,6 +85,7 @@ class Core:
         self.holders: set[object] = set()
         self.observed = False  # a per-call hook wants to see every call, so none may take the short way
         self.grants: int | None = None  # probes that the fleet lets this process take; None: it decides alone
+        self.wanted = False  # a call has asked for a probe that the fleet has not granted
         self.door: Era | None = None
         self.shut_until = -inf
         self._set_doors()
@@ -127,7 +128,10 @@ class Core:
     def _admit_probe(self, now: float) -> Ticket | Refusal:
         probes = self.round
         assert probes is not None, "half-open has a round"
-        if self.grants == 0 or not probes.has_room():
+        if self.grants == 0:
+            self.wanted = True
+            return Refusal(HALF_OPEN, Reason.PROBE_LIMIT, probes.busy_for(now))
+        if not probes.has_room():
             return Refusal(HALF_OPEN, Reason.PROBE_LIMIT, probes.busy_for(now))
         if self.grants is not None:
             self.grants -= 1
@@ -335,6 +339,14 @@ class Core:
         if self.state is not CLOSED and not self.held:
             self._change(Cause.PEER_CLOSED, now, why)
 
+    def grant(self, probes: int | None) -> None:
+        """Let so many probes begin; None to decide alone."""
+        self.grants = probes
+
+    def stop_wanting(self) -> None:
+        """The fleet has been asked for a probe."""
+        self.wanted = False
+
     # --- transitions
 
     def _open(self, cause: Cause, now: float, why: str) -> None:
@@ -357,6 +369,7 @@ class Core:
         self.tally.time_in[before] += now - self.since
         self.state, self.since, self.round = after, now, None
         self.transitions += 1
+        self.grants = None if self.grants is None else 0
         wait = None
         if after is OPEN:
             self.opens += before is not OPEN

@@ -63,6 +63,7 @@ class Engine:
         "name",
         "observers",
         "result_predicate",
+        "wake_fleet",
     )
 
     def __init__(self, name: str | None, config: Config, clock: Clock) -> None:
@@ -77,6 +78,7 @@ class Engine:
         self.observers: tuple[Observer, ...] = ()
         self.deferred: deque[tuple[Ticket, Outcome, float, float]] = deque(maxlen=_DEFERRED)
         self._strategy = backoff.open_for(config.open_for)
+        self.wake_fleet: Callable[[], object] | None = None
         self._delivering = False
 
     # --- admission
@@ -103,6 +105,8 @@ class Engine:
             failure = core.tally.last_failure
         if core.news or core.rest.pending is not None:
             self.aftermath()
+        if self.wake_fleet is not None:
+            self.wake_fleet()
         if isinstance(answer, Refusal):
             raise CircuitOpenError(self.name, answer.state, answer.reason, answer.retry_after, failure)
         return answer
@@ -161,6 +165,8 @@ class Engine:
             more = core.rest.pending is not None or core.news
         if more:
             self.aftermath()
+        if self.wake_fleet is not None:
+            self.wake_fleet()
         for observer in self.observers:
             _isolated(observer, CallRecord(started, elapsed, outcome))
 
@@ -202,6 +208,10 @@ class Engine:
         if self.core.news or self.core.rest.pending is not None:
             self.aftermath()
         return answer
+
+    def share(self, wake: Callable[[], object] | None) -> None:
+        """Call `wake` after whatever took the long way, which is all that a fleet may have to know. None: no more."""
+        self.wake_fleet = wake
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Announce transitions to `listener` until the returned function is called."""

@@ -1,0 +1,8 @@
+-- Reads the shared circuit. KEYS: circuit. Returns epoch, state, ms until probes may begin, level, why, node.
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'until', 'level', 'why', 'node')
+if not held[1] then
+  return {}
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+return {held[1], held[2], math.max(0, tonumber(held[3]) - now), held[4], held[5], held[6]}
