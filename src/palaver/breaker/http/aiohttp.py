@@ -79,7 +79,8 @@ def _settle_at_the_end(response: ClientResponse, permit: Permit, elapsed: float)
 
     def settle() -> None:
         error = response.content.exception()
-        if error is not None:
+        # An end that the reader chose leaves this very class behind; what the network did leaves a subclass.
+        if error is not None and type(error) is not aiohttp.ClientConnectionError:
             permit.failure(error)
         elif isinstance(sys.exception(), asyncio.CancelledError):
             permit.release()  # given back because the reader was cancelled

@@ -109,7 +109,7 @@ def test_the_whole_fleet_takes_one_probe_and_closes_by_it(valkey: Valkey, node: 
         taken = sum(attempt() for attempt in attempts)
     assert taken == 1
     assert not any(attempt() for attempt in attempts for _ in range(20))
-    (permit,) = [permit for attempt in attempts for permit in attempt.permits]  # type: ignore[attr-defined]  # see probe
+    (permit,) = [permit for attempt in attempts for permit in attempt.permits]  # type: ignore[attr-defined]  # as above
     assert permit.success()
     eventually(lambda: all(one.is_(State.CLOSED) for one in nodes))
 
