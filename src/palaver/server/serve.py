@@ -45,7 +45,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises StartError.
     """
     async with AsyncExitStack() as stack:
-        running = await open_server(settings, stack)
+        running, _ = await open_server(settings, stack)
         signalled = asyncio.create_task(until_signal())
         await asyncio.sleep(0)  # from here on a signal drains
         url = public_url(settings.listen, running)
@@ -59,7 +59,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         )
 
 
-async def open_server(settings: Settings, stack: AsyncExitStack) -> Running:
+async def open_server(settings: Settings, stack: AsyncExitStack) -> tuple[Running, Services]:
     """Open everything that `settings` ask for and listen; `stack` closes it. Raises StartError."""
     try:
         address = listen_address(settings.listen)
@@ -88,7 +88,15 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> Running:
         clock=clock.monotonic,
         wall_clock=clock.wall,
     )
-    services = Services(settings=settings, shell=shell, engine=engine, log=log, verify=verify, canary=canary)
+    services = Services(
+        settings=settings,
+        shell=shell,
+        engine=engine,
+        log=log,
+        verify=verify,
+        canary=canary,
+        keys=keys if isinstance(keys, JwksSource) else None,
+    )
     try:
         running = await start(shell, [address], make_app(services))
     except OSError as error:
@@ -97,7 +105,7 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(canary.close)
     services.running = running
     canary.watch(running)
-    return running
+    return running, services
 
 
 def open_log(settings: Settings) -> Log:

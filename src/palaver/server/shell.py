@@ -167,7 +167,7 @@ class Shell:
         try:
             effects = tell(*arguments)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
-            self._fault(error, arguments[0] if isinstance(arguments[0], Connection) else None)
+            self._fault(error, arguments[0] if isinstance(arguments[0], Connection | HttpCaller) else None)
             return
         self.perform(effects)
 

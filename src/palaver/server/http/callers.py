@@ -4,6 +4,7 @@ Every request needs a bearer token, also where guests may chat: over HTTP there 
 guest for longer than one message. `palaver token` makes tokens with the data directory's own key.
 """
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -15,6 +16,8 @@ from palaver.server.caller import CallerRefused
 from palaver.server.http.answers import Refused
 from palaver.server.http.services import SERVICES, Services
 from palaver.server.origins import client_address
+
+ASK_SECONDS = 10.0  # beyond this the store hangs, and a caller is better off knowing
 
 _RE = "http"
 _RETRY_MS = 1_000
@@ -49,7 +52,11 @@ async def ask(request: web.Request, kind: str, fields: dict[str, Any]) -> bytes:
     services = request.app[SERVICES]
     data = msgspec.json.encode({"type": kind, "id": _RE, **fields})
     try:
-        return await services.shell.ask(address(request, services), identity, data, _RE)
+        async with asyncio.timeout(ASK_SECONDS):
+            return await services.shell.ask(address(request, services), identity, data, _RE)
+    except TimeoutError:
+        text = "There was no answer in time; a message may be stored or not. Repeat it with its Idempotency-Key."
+        raise Refused("unavailable", text, retry_after_ms=_RETRY_MS) from None
     except CallerRefused as refused:
         raise Refused("unavailable", f"{refused.reason}.", retry_after_ms=_RETRY_MS) from None
 

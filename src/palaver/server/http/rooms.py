@@ -3,13 +3,39 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 
 from palaver.chat import requests
 from palaver.chat.names import room_problem
+from palaver.chat.records import User
 from palaver.server.http.answers import Refused, json_response, reply_response
 from palaver.server.http.callers import ask, identify, json_object
 from palaver.server.http.services import SERVICES
+
+
+class ListedRoom(msgspec.Struct, frozen=True, gc=False):
+    """A room that somebody is in. `seq` is the place of its newest message."""
+
+    room: str
+    member_count: int
+    seq: int
+
+
+class RoomList(msgspec.Struct, frozen=True, gc=False):
+    """Rooms by name. `complete`: there are none after these."""
+
+    rooms: list[ListedRoom]
+    complete: bool
+
+
+class MemberList(msgspec.Struct, frozen=True, gc=False):
+    """Who is in a room now, by name."""
+
+    room: str
+    members: list[User]
+    member_count: int
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,12 +49,11 @@ async def list_rooms(request: web.Request) -> web.StreamResponse:
     known = _query(request, ("after", "limit"))
     after, limit = known.get("after", ""), _number(known.get("limit", str(ROOMS_PER_PAGE)), "limit", 1, ROOMS_PER_PAGE)
     rooms = request.app[SERVICES].engine.state.rooms
-    allowed = [
-        name for name in rooms if name > after and not name.startswith("~") and identity.rights.allows("join", name)
-    ]
+    may = identity.rights.allows
+    allowed = [name for name in rooms if name > after and not name.startswith("~") and may("join", name)]
     names = sorted(allowed)[:limit]
-    found = [{"room": name, "member_count": len(rooms[name].members), "seq": rooms[name].ring.seq} for name in names]
-    return json_response({"rooms": found, "complete": len(found) == len(allowed)})
+    found = [ListedRoom(name, len(rooms[name].members), rooms[name].ring.seq) for name in names]
+    return json_response(RoomList(found, complete=len(found) == len(allowed)))
 
 
 async def read_messages(request: web.Request) -> web.StreamResponse:
@@ -71,7 +96,7 @@ async def list_members(request: web.Request) -> web.StreamResponse:
     room = services.engine.state.rooms.get(name)
     users = [] if room is None else [member.person.user for member in room.members.values()]
     users.sort(key=lambda user: (user.name, user.id))
-    return json_response({"room": name, "members": users, "member_count": len(users)})
+    return json_response(MemberList(name, users, len(users)))
 
 
 def moderate(kind: type[requests.Request], by_url: str | None = "user") -> Handler:

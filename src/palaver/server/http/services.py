@@ -9,6 +9,7 @@ from palaver.chat.engine import Engine
 from palaver.chat.identity import Identity, Refusal
 from palaver.server.app import Running
 from palaver.server.canary import Canary
+from palaver.server.jwks import JwksSource
 from palaver.server.log import Log
 from palaver.server.settings import Settings
 from palaver.server.shell import Shell
@@ -16,7 +17,7 @@ from palaver.server.shell import Shell
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """Everything a handler may need. `running` is there once the server listens."""
+    """Everything a handler may need. `keys` is where keys come from a URL; `running` once the server listens."""
 
     settings: Settings
     shell: Shell
@@ -24,6 +25,7 @@ class Services:
     log: Log
     verify: Callable[[str], Identity | Refusal | Awaitable[Identity | Refusal]]
     canary: Canary
+    keys: JwksSource | None = None
     running: Running | None = None
 
 

@@ -4,11 +4,15 @@ import structlog
 from aiohttp import web
 
 from palaver.server.faults import new_trace
+from palaver.server.http import documents, health
 from palaver.server.http.answers import Refused, error_response, library_response
+from palaver.server.http.asyncapi import asyncapi
+from palaver.server.http.openapi import openapi
 from palaver.server.http.page import Page, load_assets
 from palaver.server.http.rooms import Handler
 from palaver.server.http.routes import ROUTES
 from palaver.server.http.services import SERVICES, Services
+from palaver.server.metrics import ServerMetrics
 
 journal = structlog.get_logger("palaver.http")
 
@@ -17,12 +21,19 @@ def make_app(services: Services) -> web.Application:
     """The application for everything that is no WebSocket."""
     app = web.Application(middlewares=[_errors], client_max_size=services.settings.chat.frame_bytes)
     app[SERVICES] = services
+    app[health.METRICS] = ServerMetrics(services)
+    app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler, name=route.name)
     page = Page(load_assets())
     app.router.add_get("/", page.serve)
     app.router.add_get("/{path:(?!api/|ws$|health/|metrics$).+}", page.serve)
+    app.on_response_prepare.append(_name_server)
     return app
+
+
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "Palaver"  # versions are nobody's business
 
 
 @web.middleware

@@ -141,6 +141,7 @@ OPERATION = (
     Setting("drain-deadline", Seconds(0, 3600), 5.0, "How long closed connections may take to go at shutdown."),
     Setting("log-format", Choice(("auto", "console", "json")), "auto", "auto: console on a terminal, otherwise JSON."),
     Setting("log-level", Choice(("debug", "info", "warning", "error")), "info", "The least that is logged."),
+    Setting("metrics", Choice(("public", "operator")), "public", "Who may read /metrics; they name no user or room."),
     Setting("uvloop", Choice(("auto", "off")), "auto", "auto: the faster event loop where it is installed."),
 )
 

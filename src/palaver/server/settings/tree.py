@@ -49,6 +49,7 @@ class OperationSettings:
     drain_deadline_seconds: float
     log_format: Literal["auto", "console", "json"]
     log_level: Literal["debug", "info", "warning", "error"]
+    metrics: Literal["public", "operator"]
     uvloop: bool
 
 
@@ -92,6 +93,7 @@ def build(values: Values) -> Settings:
             drain_deadline_seconds=given["drain-deadline"],
             log_format=given["log-format"],
             log_level=given["log-level"],
+            metrics=given["metrics"],
             uvloop=given["uvloop"] == "auto",
         ),
     )

@@ -1,0 +1,120 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the structs of the protocol."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from palaver import __version__
+from palaver.chat import replies
+from palaver.server.http.answers import STATUS
+from palaver.server.http.routes import Route
+from palaver.server.http.schemas import Schema, component_schemas, ref, without
+
+_PROTOCOL_FIELDS = ("type", "re")
+
+_PARAMETERS: dict[str, Schema] = {
+    "room": {"type": "string", "minLength": 1, "maxLength": 64},
+    "user": {"type": "string", "minLength": 1, "maxLength": 128},
+    "seq": {"type": "integer", "minimum": 1},
+    "before": {"type": "integer", "minimum": 0},
+    "after": {"type": "integer", "minimum": 0},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+}
+_ROOM_LIST: dict[str, Schema] = {
+    "after": {"type": "string"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+}
+
+
+def openapi(routes: Sequence[Route]) -> Schema:
+    """The document."""
+    bodies = [route.body for route in routes if route.body is not None]
+    answers = [route.answer for route in routes if not isinstance(route.answer, str)]
+    _, schemas = component_schemas([*bodies, *answers, replies.Error])
+    for route in routes:
+        if route.body is not None:
+            name = route.body.__name__
+            schemas[f"{name}Body"] = without(schemas[name], ("type", *route.leave_out))
+    for answer in answers:
+        schemas[answer.__name__] = without(schemas[answer.__name__], _PROTOCOL_FIELDS)
+    schemas["Error"] = without(schemas["Error"], _PROTOCOL_FIELDS)
+    schemas["ErrorBody"] = {"type": "object", "properties": {"error": ref("Error")}, "required": ["error"]}
+    for body in bodies:
+        schemas.pop(body.__name__, None)
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Palaver",
+            "version": __version__,
+            "description": "The same rooms, rights, limits and errors as over the WebSocket.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(route: Route) -> Schema:
+    operation: Schema = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": _responses(route),
+        "security": [] if route.access == "anybody" else [{"token": []}],
+    }
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": _needs_body(route.body, route.leave_out),
+            "content": {"application/json": {"schema": ref(f"{route.body.__name__}Body")}},
+        }
+    return operation
+
+
+def _needs_body(body: type[msgspec.Struct], leave_out: Sequence[str]) -> bool:
+    return any(field.required and field.name not in leave_out for field in msgspec.structs.fields(body))
+
+
+def _parameters(route: Route) -> list[Schema]:
+    known = _PARAMETERS | (_ROOM_LIST if route.name == "listRooms" else {})
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": known[name]}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    found += [{"name": name, "in": "query", "required": False, "schema": known[name]} for name in route.query]
+    if route.name == "sendMessage":
+        key: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+        text = "The message's `cid`: a repetition with the same key stores nothing and gets the first answer."
+        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "description": text, "schema": key})
+    return found
+
+
+def _responses(route: Route) -> Schema:
+    if route.answer == "text":
+        good: Schema = {"text/plain": {"schema": {"type": "string"}}}
+    elif route.answer == "document":
+        good = {"application/json": {"schema": {"type": "object"}}}
+    else:
+        good = {"application/json": {"schema": ref(route.answer.__name__)}}
+    responses: Schema = {"200": {"description": "Done.", "content": good}}
+    if route.name == "sendMessage":
+        responses["200"]["description"] = "It was stored before."
+        responses["201"] = {"description": "Stored.", "content": good}
+    if route.name == "ready":
+        responses["503"] = {"description": "Not ready.", "content": good}
+    if route.access != "anybody":
+        error = {"application/json": {"schema": ref("ErrorBody")}}
+        codes: dict[int, list[str]] = {}
+        for code, status in STATUS.items():
+            codes.setdefault(status, []).append(code)
+        for status in (400, 401, 403, 404, 429, 500, 503):
+            responses[str(status)] = {"description": ", ".join(codes[status]), "content": error}
+        responses["429"]["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
+    return responses

@@ -1,0 +1,197 @@
+"""Prometheus metrics, read from plain counters when somebody asks. Nothing here is on a hot path.
+
+Refuses to do: count; palaver.server.stats, the engine and the log do. Invariants: one table names every metric, its
+kind, its labels and its meaning; the reference page is made from it; no label has a value that a user can choose.
+"""
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from palaver import __version__
+from palaver.chat.errors import CLOSES, ERRORS
+from palaver.server.http.services import Services
+from palaver.server.log import Histogram
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Samples = Iterable[tuple[str, float]]  # label value and number; "" where there is no label
+
+
+class Row(NamedTuple):
+    """One metric: a counter or a gauge with at most one label, or a histogram."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    read: Callable[[Services], Samples | Histogram]
+    label: str | None = None
+
+
+def _one(read: Callable[[Services], float]) -> Callable[[Services], Samples]:
+    return lambda services: (("", read(services)),)
+
+
+def _all(names: Iterable[str], read: Callable[[Services], Mapping[str, float]]) -> Callable[[Services], Samples]:
+    """Known label values from the start, at 0, so that a first increase can be seen."""
+    zeros = dict.fromkeys(names, 0.0)
+    return lambda services: tuple((zeros | dict(read(services))).items())
+
+
+def _counts(what: str) -> Callable[[Services], dict[str, float]]:
+    return lambda services: {
+        which: count for (kind, which), count in services.engine.state.counts.items() if kind == what
+    }
+
+
+def _closes(services: Services) -> dict[str, float]:
+    return {str(code): count for code, count in services.shell.stats.closed.items()}
+
+
+def _since_success(services: Services) -> Samples:
+    last = services.canary.last_success
+    return () if last is None else (("", services.shell.clock() - last),)
+
+
+def _guests(services: Services) -> float:
+    return sum(person.guest for person in services.engine.state.people)
+
+
+METRICS: tuple[Row, ...] = (
+    Row("build_info", "gauge", "Always 1.", lambda _: ((__version__, 1),), "version"),
+    Row("python_info", "gauge", "Always 1.", lambda _: ((platform.python_version(), 1),), "version"),
+    Row("ready", "gauge", "1 while the server takes new connections, 0 while it shuts down.",
+        _one(lambda s: float(s.running is not None and s.running.ready))),
+    # connections
+    Row("connections", "gauge", "Open WebSocket connections.", _one(lambda s: s.shell.stats.connections)),
+    Row("connections_opened", "counter", "WebSocket connections since the start.",
+        _one(lambda s: s.shell.stats.opened)),
+    Row("connections_refused", "counter", "First requests that got no connection, by reason.",
+        _all(("crowded", "handshake", "head_too_large", "too_slow"), lambda s: dict(s.shell.stats.refused)), "reason"),
+    Row("handshakes_unfinished", "gauge", "Connections that have not sent a whole request yet.",
+        _one(lambda s: 0 if s.running is None else s.running.unfinished)),
+    Row("http_connections", "counter", "Connections handed to the HTTP side.",
+        _one(lambda s: s.shell.stats.http_connections)),
+    Row("closes", "counter", "Ended WebSocket connections, by close code; 1006 is none.",
+        _all(map(str, CLOSES), _closes), "code"),
+    # people and rooms
+    Row("users", "gauge", "Users that are present, or were until a moment ago.",
+        _one(lambda s: len(s.engine.state.people))),
+    Row("guests", "gauge", "Of these, guests.", _one(_guests)),
+    Row("rooms", "gauge", "Rooms that somebody is in.", _one(lambda s: len(s.engine.state.rooms))),
+    Row("subscriptions", "gauge", "Connections in rooms: a connection in two rooms counts twice.",
+        _one(lambda s: s.shell.stats.subscriptions)),
+    Row("recovered", "counter", "Joins by what the reader had missed: nothing asked, everything given, a gap.",
+        _all(("none", "full", "gap"), _counts("recovered")), "result"),
+    # traffic
+    Row("frames_received", "counter", "Frames from clients, by kind.",
+        lambda s: (("text", s.shell.stats.text_in), ("binary", s.shell.stats.binary_in),
+                   ("control", s.shell.stats.control_in)), "kind"),
+    Row("received_bytes", "counter", "Bytes from clients.", _one(lambda s: s.shell.stats.bytes_in)),
+    Row("sent_bytes", "counter", "Bytes to clients.", _one(lambda s: s.shell.stats.bytes_out)),
+    Row("writes", "counter", "Writes to sockets; many frames go in one.", _one(lambda s: s.shell.stats.writes)),
+    Row("broadcasts", "counter", "Frames for whole rooms.", _one(lambda s: s.shell.stats.broadcasts)),
+    Row("deliveries", "counter", "Frames for whole rooms times their connections.",
+        _one(lambda s: s.shell.stats.deliveries)),
+    Row("sends", "counter", "Messages by what became of them.",
+        _all(("stored", "duplicate", "unavailable"), _counts("sends")), "result"),
+    Row("errors", "counter", "Errors sent to clients, by code.", _all(ERRORS, _counts("errors")), "code"),
+    Row("rate_limited", "counter", "Requests over a limit, by whose it is.",
+        _all(("user", "connection", "room", "ip"), _counts("rate_limited")), "scope"),
+    # slow readers
+    Row("lagging", "gauge", "Connections that read too slowly just now.", _one(lambda s: s.shell.stats.lagging)),
+    Row("lagged", "counter", "Times a connection began to lag.", _one(lambda s: s.shell.stats.lagging_total)),
+    Row("typing_dropped", "counter", "Typing frames dropped for slow readers.",
+        _one(lambda s: s.shell.stats.typing_dropped)),
+    Row("presence_merged", "counter", "Presence frames merged for slow readers.",
+        _one(lambda s: s.shell.stats.presence_merged)),
+    Row("slowed_down", "counter", "Times that reading from a connection paused because it sent too fast.",
+        _one(lambda s: s.shell.stats.slowed_down)),
+    # identity
+    Row("authentications", "gauge", "Tokens being verified.", _one(lambda s: s.shell.stats.authentications)),
+    Row("key_fetches", "counter", "Fetches of keys from the JWKS URL, by result.",
+        lambda s: () if s.keys is None else (
+            ("failed", s.keys.failures), ("fetched", s.keys.fetches - s.keys.failures)), "result"),
+    # the log
+    Row("log_commit_seconds", "histogram", "Time from taking a batch of jobs to its last result.",
+        lambda s: s.log.statistics.commit_seconds),
+    Row("log_batch_jobs", "histogram", "Jobs in one commit.", lambda s: s.log.statistics.batch_jobs),
+    Row("log_queued_jobs", "gauge", "Jobs that wait for the log.", _one(lambda s: s.log.statistics.queued_jobs)),
+    Row("log_stored", "counter", "Messages stored.", _one(lambda s: s.log.statistics.stored)),
+    Row("log_duplicates", "counter", "Messages that were stored already.", _one(lambda s: s.log.statistics.duplicates)),
+    Row("log_failed", "counter", "Jobs of which nothing was done.", _one(lambda s: s.log.statistics.failed)),
+    Row("log_refused", "counter", "Of these, jobs that found the queue full.",
+        _one(lambda s: s.log.statistics.refused)),
+    Row("log_reopened", "counter", "Times that the store was opened anew after an error.",
+        _one(lambda s: s.log.statistics.reopened)),
+    Row("log_wal_bytes", "gauge", "Size of the write-ahead log.", _one(lambda s: s.log.statistics.wal_bytes)),
+    # the process
+    Row("loop_lag_seconds", "gauge", "How late the last tick was.", _one(lambda s: s.shell.stats.loop_lag_seconds)),
+    Row("loop_lag_max_seconds", "gauge", "The longest of these since the start.",
+        _one(lambda s: s.shell.stats.loop_lag_max_seconds)),
+    Row("stalls", "counter", "Times that the server itself stood still for long.",
+        _one(lambda s: s.shell.stats.stalls)),
+    Row("faults", "counter", "Mistakes of the server, each with a trace in its log.",
+        _one(lambda s: s.shell.stats.faults)),
+    Row("tasks", "gauge", "Tasks of the event loop.", _one(lambda _: len(asyncio.all_tasks()))),
+    Row("canary_flights", "counter", "Canary messages by result.",
+        lambda s: (("lost", s.canary.failures), ("home", s.canary.flights - s.canary.failures)), "result"),
+    Row("canary_seconds", "gauge", "How long the last canary took.",
+        lambda s: () if s.canary.last is None else (("", s.canary.last.seconds),)),
+    Row("canary_last_success_seconds", "gauge", "How long ago a canary came home.", _since_success),
+)  # fmt: skip
+
+
+class ServerMetrics:
+    """All metrics of one server, as the page that Prometheus reads."""
+
+    def __init__(self, services: Services) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Table(services))
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._registry = registry
+
+    def page(self) -> bytes:
+        """The text form, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _Table(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # values are read when asked for, not when registered
+
+    def collect(self) -> Iterable[Metric]:
+        for row in METRICS:
+            yield _family(row, row.read(self._services))
+
+
+def _family(row: Row, found: Samples | Histogram) -> Metric:
+    name = f"palaver_{row.name}"
+    if isinstance(found, Histogram):
+        histogram = HistogramMetricFamily(name, row.help)
+        histogram.add_metric([], _buckets(found), found.total)
+        return histogram
+    labels = [] if row.label is None else [row.label]
+    family = (CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily)(name, row.help, labels=labels)
+    for value, number in found:
+        family.add_metric([value] if labels else [], number)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
+    sums, total = [], 0
+    for bound, count in zip(bounds, histogram.counts, strict=True):
+        total += count
+        sums.append((bound, float(total)))
+    return sums
