@@ -373,7 +373,7 @@ def test_an_acquire_that_arrives_after_it_was_given_up_does_nothing(client: redi
     terms = Terms.of("name", ttl=30, renew=False, max_hold=None, claim=1, durability=None)
     attempt = Attempt(terms, time.monotonic)
     run_text(client, attempt.give_up())
-    assert run_text(client, attempt._call(Mode.WAIT)) == [2, 0, 0]
+    assert run_text(client, attempt.call(Mode.WAIT)) == [2, 0, 0]
     assert not client.exists("name")
     assert queue_length(client, "name") == 0
 

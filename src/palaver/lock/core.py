@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from palaver.lock.errors import LossReason, NotDurableError
-from palaver.lock.scripts import ACQUIRE, EXTEND, RELEASE, Script
+from palaver.lock.scripts import ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
 from palaver.lock.terms import FENCE_SECONDS, GONE_SECONDS, Terms, drift_seconds, milliseconds
 
 Clock = Callable[[], float]
@@ -114,6 +114,11 @@ def extend_call(terms: Terms, token: str, ttl: float) -> Call:
     return Call(EXTEND, terms.keys.declared, (token, milliseconds(ttl), milliseconds(FENCE_SECONDS + ttl)))
 
 
+def raise_fence_call(terms: Terms, token: str, fence: int) -> Call:
+    """Make a fence known to a server that granted the lock to `token`."""
+    return Call(RAISE_FENCE, terms.keys.declared, (token, fence, milliseconds(FENCE_SECONDS + terms.ttl)))
+
+
 class Attempt:
     """One attempt to acquire, which may ask many times. Not to be shared between threads or tasks."""
 
@@ -136,10 +141,10 @@ class Attempt:
 
     def _once(self) -> Steps:
         sent = self._clock()
-        status, number, _ = self._read((yield self._call(Mode.TRY)), sent)
+        status, number, _ = self._read((yield self.call(Mode.TRY)), sent)
         if status is not AcquireReply.GRANTED:
             return None
-        grant = self._valid(sent, number)
+        grant = self.valid(sent, number)
         if grant is None:
             yield self.give_up()
         return grant
@@ -148,14 +153,14 @@ class Attempt:
         until = None if timeout is None else self._clock() + timeout
         while True:
             sent = self._clock()
-            status, number, ticket = self._read((yield self._call(Mode.WAIT)), sent)
+            status, number, ticket = self._read((yield self.call(Mode.WAIT)), sent)
             if status is AcquireReply.BUSY:
                 self._ticket = ticket
                 if not (yield from self._sleep(number / 1000, until)):
                     yield self.give_up()
                     return None
                 continue
-            grant = self._valid(sent, number) if status is AcquireReply.GRANTED else None
+            grant = self.valid(sent, number) if status is AcquireReply.GRANTED else None
             if grant is not None:
                 return grant
             # The answer took longer than the lease lasts: it is worth nothing. Its token is spent.
@@ -190,13 +195,15 @@ class Attempt:
                 raise NotDurableError(self._terms.name, acknowledged, required, self._clock() - sent)
         return AcquireReply(status), number, ticket
 
-    def _valid(self, sent: float, fence: int) -> Grant | None:
+    def valid(self, sent: float, fence: int) -> Grant | None:
+        """The grant, if the answer to a request sent at `sent` came before the lease is over."""
         deadline = sent + self._terms.ttl - drift_seconds(self._terms.ttl)
         if self._clock() >= deadline:
             return None
         return Grant(self.token, fence, sent, deadline)
 
-    def _call(self, mode: Mode) -> Call:
+    def call(self, mode: Mode) -> Call:
+        """Ask once."""
         terms = self._terms
         args = (
             self.token,
