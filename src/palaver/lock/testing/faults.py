@@ -30,7 +30,8 @@ class Proxy:
         self._silent = threading.Event()
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
-        threading.Thread(target=self._accept, name="proxy-accept", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="proxy-accept", daemon=True)
+        self._accepting.start()
 
     def lose_reply_to(self, text: str, *, times: int = 1) -> None:
         """The next `times` requests that contain `text` are executed; then the connection ends without the reply."""
@@ -47,6 +48,8 @@ class Proxy:
 
     def close(self) -> None:
         """End every connection and listen no more."""
+        _shut(self._listener)  # or accept would go on waiting
+        self._accepting.join()
         self._listener.close()
         with self._guard:
             for end in self._open:
@@ -67,7 +70,12 @@ class Proxy:
             threading.Thread(target=self._serve, args=(client,), name="proxy", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server:
+        try:
+            server = socket.create_connection(self._server)
+        except OSError:  # the server is down: to the client that is a connection that ends
+            client.close()
+            return
+        with client, server:
             with self._guard:
                 self._open |= {client, server}
             losing = threading.Event()
