@@ -39,7 +39,7 @@ $(STAMP)/web: $(STAMP)/python $(WEB_SOURCES)
 	@mkdir -p $(STAMP) && touch $@
 
 docs: $(STAMP)/python ## write the generated reference pages
-	@$(BIN)/python tools/reference.py --write
+	@$(BIN)/python -m tools.reference --write
 
 bench: $(STAMP)/python ## run the benchmarks: minutes each, on a quiet machine
 	@tools/bench $(ARGS)

@@ -8,10 +8,19 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tools import server_pages
+
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 # file name -> function that returns the page's text
-PAGES: Mapping[str, Callable[[], str]] = {}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": server_pages.settings,
+    "errors.md": server_pages.errors,
+    "close-codes.md": server_pages.close_codes,
+    "metrics.md": server_pages.metrics,
+    "http.md": server_pages.http,
+    "cli.md": server_pages.command_line,
+}
 
 
 def main() -> int:

@@ -80,7 +80,7 @@ class Seconds:
 
     @property
     def range(self) -> str:
-        return f"{self.low:g} to {self.high:g} seconds" + (f", or {OFF}" if self.may_be_off else "")
+        return f"{_plain(self.low)} to {_plain(self.high)} seconds" + (f", or {OFF}" if self.may_be_off else "")
 
     def read(self, value: object) -> float | None:
         if self.may_be_off and value == OFF:
@@ -96,7 +96,11 @@ class Seconds:
         return number
 
     def text(self, value: object) -> str:
-        return OFF if value is None else f"{value:g}"
+        return OFF if value is None else str(value).removesuffix(".0")
+
+
+def _plain(seconds: float) -> str:
+    return str(int(seconds)) if seconds == int(seconds) else str(seconds)
 
 
 @dataclass(frozen=True, slots=True)
