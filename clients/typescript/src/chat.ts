@@ -164,6 +164,8 @@ export class Chat {
     });
     socket.onmessage = (event) => mine((at) => this.receive(String(event.data), at))();
     socket.onclose = (event) => mine((at) => this.lost(event.code, event.reason, at))();
+    // An error is always the end, of a connection without a close code; not every WebSocket reports `close` after it.
+    socket.onerror = mine((at) => this.lost(null, "The connection failed.", at));
     this.move("dialling");
     this.settle(now);
   }
