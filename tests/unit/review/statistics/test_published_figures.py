@@ -98,7 +98,7 @@ def test_chances_of_the_first_place(name: str, drawn: dict[str, Bootstrap]) -> N
 
     for key, (raw, adjusted) in FIRST[name].items():
         at = respondents.index(key)
-        # In 2.3 % of the sparse resamples two plain means tie; here they share the first place, there one of them has it.
+        # In 2.3 % of the sparse resamples two plain means tie; here they share the first place, there one has it.
         assert drawn[name].first_raw[at] == pytest.approx(raw, abs=0.02 if name == FULL else 0.025)
         assert drawn[name].first[at] == pytest.approx(adjusted, abs=0.02)
 
