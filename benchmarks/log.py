@@ -3,8 +3,7 @@
     python benchmarks/log.py [--rounds 3] [--messages 60000] [--senders 200] [--rooms 50] [--in-flight 2]
                              [--work-us 0,30]
 
-`bare` appends the same rows and commits, in batches of the size that the log came to, and does nothing else: it looks
-for no repetition, keeps no index of sends, answers nobody.
+`bare` inserts the same rows with the same statements and nothing else, in batches of the size that the log came to.
 `log` is SqliteLog on a running loop: each sender has so many messages in flight and sends the next one when one is
 acknowledged. `--work-us` lets the loop work so long per message, as the server does that shares its core.
 
@@ -34,9 +33,8 @@ from palaver.chat.effects import Append, LogResult, Stored
 from palaver.chat.records import User
 from palaver.server.log import Retention, SqliteLog
 from palaver.server.log.opening import open_store
-from palaver.server.log.transaction import INSERT_MESSAGE
+from palaver.server.log.transaction import INSERT_MESSAGE, INSERT_SEND
 
-INSERT_SEND = "INSERT INTO recent (room, user, cid, seq, mid, time) VALUES (?, ?, ?, ?, ?, ?)"
 RESULTS = Path(__file__).parent / "results"
 TEXT = "A message of usual length, as people write them to each other in a room."
 START_MS = 1_790_000_000_000
@@ -95,7 +93,7 @@ def summed(setup: Round, seconds: float, cpu: float, batches: int, latencies: li
 
 
 def bare(setup: Round) -> Figures:
-    """The same rows and commits; no log around them."""
+    """The same rows, the same statements, the same commits; no log around them."""
     store = open_store(Path(setup.directory))
     connection, message, seqs = store.connection, messages(setup), [0] * setup.rooms
     rows = []

@@ -13,6 +13,7 @@ class Bounds:
 
     path: str = "/ws"  # where WebSockets are
     origins: tuple[str, ...] = ()  # web pages of these origins may connect, beside those of our own host; "*" is all
+    local_hosts_only: bool = False  # our own pages are those of localhost and of addresses, not of any name
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # peers whose X-Forwarded-For is believed
     head_bytes: int = 16_384  # of the first request on a connection
     head_seconds: float = 10.0  # to send that head

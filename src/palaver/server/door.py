@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from palaver.server.connection import Connection
-from palaver.server.origins import client_address, origin_allowed
+from palaver.server.origins import client_address, is_local_host, origin_allowed
 from palaver.server.shell import Shell
 
 SUBPROTOCOL = Subprotocol("palaver.v1")
@@ -182,6 +182,8 @@ class Doorstep(asyncio.Protocol):
         headers = request.headers
         origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
         host = hosts[0] if len(hosts) == 1 else None
+        if self._door.shell.bounds.local_hosts_only and not is_local_host(host):
+            host = None
         allowed = self._door.shell.bounds.origins
         if all(origin_allowed(origin, host, allowed) for origin in origins):
             return handshake.accept(request)

@@ -30,6 +30,25 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
     return theirs.hostname == ours.hostname and (port or default) == (our_port or default)
 
 
+def is_local_host(host: str | None) -> bool:
+    """Whether this Host header names localhost or an address.
+
+    A page of a stranger can make a name of its own lead to this machine (DNS rebinding), and is then, to its browser, a
+    page of our own host. It cannot do that with an address or with localhost (RFC 6761, section 6.3).
+    """
+    try:
+        name = urlsplit(f"//{host or ''}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
     """The nearest address that is not a trusted proxy's.
 

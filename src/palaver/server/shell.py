@@ -112,7 +112,9 @@ class Shell:
             fx.Unsubscribe: self._unsubscribe,
             fx.Close: self._close,
             fx.Authenticate: self._authenticate,
-            **dict.fromkeys((fx.Append, fx.Load, fx.Page, fx.Fates, fx.Redact, fx.Save), self._jobs.append),
+            fx.Redact: self._redact,
+            fx.Save: self._save,
+            **dict.fromkeys((fx.Append, fx.Load, fx.Page, fx.Fates), self._jobs.append),
         }
 
     def start(self) -> None:
@@ -127,10 +129,8 @@ class Shell:
         self.stats.opened += 1
         self.stats.connections += 1
         self.connections.add(connection)
-        faults = self.stats.faults
+        journal.debug("connection_opened", connection=repr(connection))
         self._event(self.engine.connected, connection, connection.ip, self.clock())
-        if self.stats.faults != faults:
-            connection.close(1011, "internal")  # the engine may not know it, so nothing would ever end it
 
     def received(self, connection: Connection, data: bytes, now: float) -> None:
         """A text message came."""
@@ -157,6 +157,7 @@ class Shell:
         self.connections.discard(connection)
         self.stats.connections -= 1
         self.stats.closed[connection.close_code] += 1
+        journal.debug("connection_closed", connection=repr(connection), code=connection.close_code)
         self.fanout.remove(connection)
         self._forget(connection)
         if not self.connections and self._idle is not None and not self._idle.done():
@@ -224,6 +225,7 @@ class Shell:
     def _subscribe(self, effect: fx.Subscribe) -> None:
         if isinstance(effect.connection, Connection) and not effect.connection.closing:
             self.fanout.subscribe(effect.connection, effect.room)
+            journal.debug("room_entered", connection=repr(effect.connection), room=effect.room)
 
     def _unsubscribe(self, effect: fx.Unsubscribe) -> None:
         if isinstance(effect.connection, Connection):
@@ -234,6 +236,18 @@ class Shell:
             effect.connection.close(effect.code, effect.reason)
         elif isinstance(effect.connection, HttpCaller):
             effect.connection.refuse(effect.code, effect.reason)
+
+    def _save(self, effect: fx.Save) -> None:
+        """What moderators decide is always logged: who, whom, where."""
+        decided = effect.sanction
+        journal.info(
+            "decision", kind=decided.kind, room=decided.room, user=decided.user, by=decided.by, active=decided.active
+        )
+        self._jobs.append(effect)
+
+    def _redact(self, effect: fx.Redact) -> None:
+        journal.info("message_deleted", connection=repr(effect.connection), room=effect.room, seq=effect.seq)
+        self._jobs.append(effect)
 
     def _too_slow(self, reader: Reader) -> None:
         self._event(self.engine.too_slow, cast("Connection", reader), self.clock())
@@ -333,14 +347,6 @@ class Shell:
         self._set_timer(now + TICK_SECONDS if deadline is None else min(max(deadline, now), now + TICK_SECONDS))
 
     # ---- the end ----
-
-    def announce_shutdown(self, window_seconds: float) -> None:
-        """Tell every connection when to come back, each at a time of its own within the window."""
-        self._event(self.engine.drain, window_seconds, self.clock())
-
-    def close_all(self) -> None:
-        """Begin to close every connection with 4201."""
-        self._event(self.engine.close_all, self.clock())
 
     async def no_connections(self) -> None:
         """Wait until the last WebSocket connection is gone. For one waiter at a time."""

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from palaver.server.origins import client_address, origin_allowed
+from palaver.server.origins import client_address, is_local_host, origin_allowed
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,20 @@ from palaver.server.origins import client_address, origin_allowed
 )
 def test_an_origin_is_our_own_or_allowed_by_name(origin: str | None, host: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, host, ("https://team.example",)) is allowed
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "LOCALHOST", "a.localhost:1", "127.0.0.1:8000", "[::1]:1"]
+)
+def test_localhost_and_addresses_are_local_hosts(host: str) -> None:
+    assert is_local_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", [None, "", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[::1", "x@y"]
+)
+def test_names_are_no_local_hosts(host: str | None) -> None:
+    assert not is_local_host(host)
 
 
 def test_a_star_allows_every_origin() -> None:

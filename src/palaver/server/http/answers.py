@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from palaver.chat.errors import ERRORS
+from palaver.chat.errors import ERRORS, Scope
 
 STATUS: Mapping[str, int] = MappingProxyType(
     {
@@ -43,13 +43,19 @@ _LIBRARY: Mapping[int, str] = MappingProxyType({404: "not_found", 405: "unknown_
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
     """Ends a request with an error of the table."""
 
-    def __init__(self, code: str, message: str, *, field: str | None = None, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_ms: int | None = None,
+        scope: Scope | None = None,
+    ) -> None:
         super().__init__(message)
+        known = {"field": field, "retry_after_ms": retry_after_ms, "scope": scope}
         self.body: dict[str, Any] = {"code": code, "message": message, "retryable": ERRORS[code].retryable}
-        if field is not None:
-            self.body["field"] = field
-        if retry_after_ms is not None:
-            self.body["retry_after_ms"] = retry_after_ms
+        self.body |= {name: value for name, value in known.items() if value is not None}
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -11,13 +11,17 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from palaver.chat.identity import Identity, Refusal
+from palaver.chat.identity import Identity
 from palaver.server.caller import CallerRefused
 from palaver.server.http.answers import Refused
 from palaver.server.http.services import SERVICES, Services
+from palaver.server.http.throttle import Throttle
 from palaver.server.origins import client_address
 
+THROTTLE = web.AppKey("throttle", Throttle)
+
 ASK_SECONDS = 10.0  # beyond this the store hangs, and a caller is better off knowing
+BODY_SECONDS = 10.0  # as for a request's head
 
 _RE = "http"
 _RETRY_MS = 1_000
@@ -25,17 +29,31 @@ _RETRY_MS = 1_000
 
 async def identify(request: web.Request) -> Identity:
     """The caller's identity. Raises Refused."""
+    services = request.app[SERVICES]
+    throttle, ip = request.app[THROTTLE], address(request, services)
+    throttle.check(ip)
+    try:
+        verdict = services.verify(_bearer(request))
+    except Refused:
+        throttle.failed(ip)
+        raise
+    known = await verdict if inspect.isawaitable(verdict) else verdict
+    if isinstance(known, Identity):
+        return known
+    if known.code == "unavailable":
+        raise Refused(known.code, known.message, retry_after_ms=_RETRY_MS)
+    throttle.failed(ip)
+    raise Refused(known.code, known.message)
+
+
+def _bearer(request: web.Request) -> str:
     headers = request.headers.getall("Authorization", [])
     if not headers:
         raise Refused("unauthenticated", "Send a token: Authorization: Bearer <token>. `palaver token` makes one.")
     scheme, _, token = headers[0].partition(" ")
     if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
         raise Refused("invalid_token", "The Authorization header must be one: Bearer <token>.")
-    verdict = request.app[SERVICES].verify(token.strip())
-    known = await verdict if inspect.isawaitable(verdict) else verdict
-    if isinstance(known, Refusal):
-        raise Refused(known.code, known.message, retry_after_ms=_RETRY_MS if known.code == "unavailable" else None)
-    return known
+    return token.strip()
 
 
 async def identify_operator(request: web.Request) -> Identity:
@@ -74,7 +92,11 @@ def address(request: web.Request, services: Services) -> str:
 
 async def json_object(request: web.Request, *, reserved: tuple[str, ...]) -> dict[str, Any]:
     """The body, a JSON object without the fields that the URL and the protocol fill in. Raises Refused."""
-    data = await request.read()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            data = await request.read()
+    except TimeoutError:
+        raise Refused("request_timeout", "The body did not arrive in time.") from None
     try:
         body = msgspec.json.decode(data) if data else {}
     except (msgspec.DecodeError, RecursionError) as error:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from palaver.chat import requests
 from palaver.chat.names import room_problem
-from palaver.chat.records import User
+from palaver.chat.records import Sanction, User
 from palaver.server.http.answers import Refused, json_response, reply_response
 from palaver.server.http.callers import ask, identify, json_object
 from palaver.server.http.services import SERVICES
@@ -35,6 +35,13 @@ class MemberList(msgspec.Struct, frozen=True, gc=False):
     room: str
     members: list[User]
     member_count: int
+
+
+class SanctionList(msgspec.Struct, frozen=True, gc=False):
+    """What stands in a room; `until` is in milliseconds since the epoch, null for no end."""
+
+    room: str
+    sanctions: list[Sanction]
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -97,6 +104,18 @@ async def list_members(request: web.Request) -> web.StreamResponse:
     users = [] if room is None else [member.person.user for member in room.members.values()]
     users.sort(key=lambda user: (user.name, user.id))
     return json_response(MemberList(name, users, len(users)))
+
+
+async def list_sanctions(request: web.Request) -> web.StreamResponse:
+    """The bans, mutes and slow mode that stand in a room, for those who moderate it."""
+    identity, name = await identify(request), _room(request)
+    services = request.app[SERVICES]
+    if problem := room_problem(name):
+        raise Refused("invalid_room", problem, field="room")
+    if not identity.rights.allows("moderate", name):
+        raise Refused("forbidden", f"You do not moderate {name}.")
+    standing = services.engine.moderation.listed(name, services.shell.clock())
+    return json_response(SanctionList(name, sorted(standing, key=lambda one: (one.kind, one.user))))
 
 
 def moderate(kind: type[requests.Request], by_url: str | None = "user") -> Handler:

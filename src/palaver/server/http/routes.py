@@ -55,6 +55,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("listMembers", "GET", f"{_ROOM}/members", rooms.list_members, "Who is in a room.", rooms.MemberList),
     Route(
+        "listSanctions", "GET", f"{_ROOM}/sanctions", rooms.list_sanctions, "Bans, mutes and slow mode that stand.",
+        rooms.SanctionList,
+    ),
+    Route(
         "kick", "POST", _ROOM + "/members/{user}/kick", rooms.moderate(requests.Kick),
         "Close a user's connections that are in the room.", replies.RoomAck, body=requests.Kick, leave_out=_USER,
     ),

@@ -7,11 +7,13 @@ from palaver.server.faults import new_trace
 from palaver.server.http import documents, health
 from palaver.server.http.answers import Refused, error_response, library_response
 from palaver.server.http.asyncapi import asyncapi
+from palaver.server.http.callers import THROTTLE
 from palaver.server.http.openapi import openapi
 from palaver.server.http.page import Page, load_assets
 from palaver.server.http.rooms import Handler
 from palaver.server.http.routes import ROUTES
 from palaver.server.http.services import SERVICES, Services
+from palaver.server.http.throttle import Throttle
 from palaver.server.metrics import ServerMetrics
 
 journal = structlog.get_logger("palaver.http")
@@ -21,6 +23,7 @@ def make_app(services: Services) -> web.Application:
     """The application for everything that is no WebSocket."""
     app = web.Application(middlewares=[_errors], client_max_size=services.settings.chat.frame_bytes)
     app[SERVICES] = services
+    app[THROTTLE] = Throttle(services.settings.chat.ip_unauthenticated_frames_per_second, services.shell.clock)
     app[health.METRICS] = ServerMetrics(services)
     app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}
     for route in ROUTES:

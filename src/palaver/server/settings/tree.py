@@ -130,6 +130,8 @@ def _bounds(given: dict[str, Any]) -> Bounds:
     frames = given["frames-per-second"]
     return Bounds(
         origins=given["origin"],
+        # A guest needs no secret, so a stranger's page must not get to a server that only this machine can reach.
+        local_hosts_only=given["auth"] == "guest" and not given["unix-socket"] and _is_loopback(given["host"]),
         trusted_proxies=given["trusted-proxy"],
         head_seconds=given["handshake-timeout"],
         unfinished_handshakes=given["handshakes"],

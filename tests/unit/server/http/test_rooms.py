@@ -151,6 +151,30 @@ async def test_an_expired_token_is_refused(site: Site) -> None:
     assert (await body(await ada.get("/api/rooms"), 401))["error"]["code"] == "token_expired"
 
 
+async def test_guessing_tokens_is_limited_by_address_and_costs_nobody_else(tmp_path: Path) -> None:
+    async with serving(tmp_path, ip_frames_per_second="1", trusted_proxy="127.0.0.1") as site:
+        nobody, ada = await site.caller(None), await site.caller()
+        here, there = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+        guesses = [await nobody.get("/api/rooms", headers=here) for _ in range(11)]
+        assert [response.status for response in guesses] == [401] * 10 + [429]
+        error = (await body(guesses[-1], 429))["error"]
+        assert (error["scope"], error["retryable"]) == ("ip", True)
+        assert 0 < error["retry_after_ms"] <= 1000
+        await body(await ada.get("/api/rooms", headers=there), 200)
+        await body(await ada.get("/api/rooms", headers=here), 429)
+
+
+async def test_a_body_that_never_ends_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "BODY_SECONDS", 0.05)
+    head = f"POST /api/rooms/lobby/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.token('ada')}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+    writer.write((head + "Content-Length: 9\r\n\r\n{").encode())
+    async with asyncio.timeout(5):
+        assert b" 408 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_rights_decide_over_http_too(site: Site) -> None:
     ada = await site.caller(rooms={"lobby": ["join", "send"], "news": ["join"]})
     await body(await ada.post("/api/rooms/lobby/messages", json={"text": "x"}), 201)
@@ -162,6 +186,7 @@ async def test_rights_decide_over_http_too(site: Site) -> None:
         await ada.get("/api/rooms/~canary/messages"),
         await ada.get("/api/rooms/~canary/members"),
         await ada.put("/api/rooms/lobby/bans/u-bob"),
+        await ada.get("/api/rooms/lobby/sanctions"),
         await ada.put("/api/rooms/lobby/slow", json={"seconds": 5}),
     ):
         assert (await body(response, 403))["error"]["code"] == "forbidden"
@@ -199,7 +224,10 @@ async def test_a_moderator_kicks_bans_mutes_and_slows_down(site: Site) -> None:
     await body(await moderator.put(f"/api/rooms/lobby/mutes/{bob_id}", json={"seconds": 60}), 200)
     await bob.send(json.dumps({"type": "send", "id": "3", "room": "lobby", "text": "hello"}))
     assert (await until(bob, re="3"))["code"] == "forbidden"
+    standing = (await body(await moderator.get("/api/rooms/lobby/sanctions"), 200))["sanctions"]
+    assert [(one["kind"], one["user"], one["by"]) for one in standing] == [("mute", bob_id, "u-mod")]
     await body(await moderator.delete(f"/api/rooms/lobby/mutes/{bob_id}"), 200)
+    assert (await body(await moderator.get("/api/rooms/lobby/sanctions"), 200))["sanctions"] == []
     await body(await moderator.put("/api/rooms/lobby/slow", json={"seconds": 60}), 200)
     await bob.send(json.dumps({"type": "send", "id": "4", "room": "lobby", "text": "hello"}))
     assert (await until(bob, re="4"))["seq"] == 1

@@ -21,7 +21,7 @@ def write(directory: Path, text: str) -> Path:
 def test_the_defaults_are_those_of_the_parts_that_obey_them() -> None:
     settings = load()
     assert settings.chat == ChatSettings()
-    assert settings.bounds == Bounds()
+    assert settings.bounds == Bounds(local_hosts_only=True)
     assert (settings.listen.host, settings.listen.port) == ("127.0.0.1", 8000)
     assert settings.store.store == "sqlite"
     assert settings.store.data == Path("palaver-data")
@@ -95,6 +95,13 @@ def test_guests_are_allowed_on_this_machine(host: str) -> None:
 def test_guests_are_allowed_elsewhere_when_that_is_wanted() -> None:
     assert load({"host": "0.0.0.0", "guests-anywhere": True}).chat.auth == "guest"
     assert load({"host": "0.0.0.0", "auth": "token", "token-key": "k"}).chat.auth == "token"
+
+
+def test_names_that_lead_here_are_no_hosts_of_ours_while_guests_chat_on_this_machine_only() -> None:
+    assert load().bounds.local_hosts_only
+    assert not load({"auth": "token", "token-key": "k"}).bounds.local_hosts_only
+    assert not load({"host": "0.0.0.0", "guests-anywhere": True}).bounds.local_hosts_only
+    assert not load({"unix-socket": "s"}).bounds.local_hosts_only
 
 
 def test_limits_may_be_turned_off() -> None:
