@@ -276,7 +276,7 @@ class Connection:
                     for re, fields in self._questions.items():
                         self._ask("history", fields, Asked("history", now, fields["room"]), re)
             case "join":
-                self._joined(asked.room, decode_ack(data, JoinAck))
+                self._joined(asked.room, decode_ack(data, JoinAck), now)
             case "page":
                 page = decode_ack(data, HistoryAck)
                 self._to_room(asked.room, lambda room: room.paged(page))
@@ -286,13 +286,13 @@ class Connection:
             case "send":
                 self._stored(asked, decode_ack(data, SendAck), now)
 
-    def _joined(self, name: str, ack: JoinAck) -> None:
+    def _joined(self, name: str, ack: JoinAck, now: float) -> None:
         room = self.rooms.get(name)
         if room is None or room.phase is not Phase.JOINING or self._line.user is None:
             return
         room.joined(ack)
         fates = {cid: None if fate is None else fate.seq for cid, fate in ack.sent.items()}
-        self._resolve(self._outbox.fates(name, fates, self._line.user.id, ack.epoch))
+        self._resolve(self._outbox.fates(name, fates, self._line.user.id, ack.epoch, now))
         self._out.append(Deliver(name))
 
     def _stored(self, asked: Asked, ack: SendAck, now: float) -> None:
@@ -383,7 +383,7 @@ class Connection:
         for entry in self._outbox.due(self._open_rooms(), now):
             position = self.rooms[entry.room].position
             assert position is not None, "a room that is present has a position"
-            self._outbox.written(entry, user.id, position.epoch)
+            self._outbox.written(entry, user.id, position.epoch, now)
             fields = {"room": entry.room, "text": entry.text, "cid": entry.cid}
             self._ask("send", fields, Asked("send", now, entry.room, entry))
 

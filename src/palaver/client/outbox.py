@@ -28,6 +28,7 @@ from palaver.client.events import Stored
 
 Outcome = Stored | Refused | Unknown
 _RETRY_SECONDS = 1.0  # where the server names no wait
+_FATE_SECONDS = 23 * 3600.0  # a server remembers sends for 24 hours; after that "not stored" proves nothing
 _INTERNAL_TRIES = 5  # a fault of the server that the message itself may cause is not provoked for ever
 
 
@@ -42,7 +43,7 @@ class Sending(Enum):
 class Entry:
     """One message on its way. `user` and `epoch` are those under which it was last written."""
 
-    __slots__ = ("cid", "epoch", "expires_at", "number", "room", "state", "text", "tries", "user")
+    __slots__ = ("cid", "epoch", "expires_at", "number", "room", "state", "text", "tries", "user", "written_at")
 
     def __init__(self, room: str, text: str, cid: str, expires_at: float | None, number: int) -> None:
         self.room, self.text, self.cid, self.expires_at, self.number = room, text, cid, expires_at, number
@@ -50,6 +51,7 @@ class Entry:
         self.tries = 0
         self.user: str | None = None
         self.epoch: str | None = None
+        self.written_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Entry {self.cid} to {self.room} {self.state.name}>"
@@ -106,10 +108,11 @@ class Outbox:
                 return
             yield min(heads, key=lambda entry: entry.number)
 
-    def written(self, entry: Entry, user: str, epoch: str) -> None:
+    def written(self, entry: Entry, user: str, epoch: str, now: float) -> None:
         """The message is on the wire, said by this user in this epoch of the room."""
         assert entry.state is Sending.QUEUED, f"{entry!r} is written twice"
         entry.state, entry.user, entry.epoch = Sending.FLYING, user, epoch
+        entry.written_at = now
         entry.tries += 1
 
     def acked(self, entry: Entry, outcome: Stored, *, duplicate: bool, now: float) -> Settled | None:
@@ -141,7 +144,7 @@ class Outbox:
         """The `cid`s to ask about when the room is joined again."""
         return [entry.cid for entry in self._rooms.get(room, ()) if entry.state is Sending.DOUBT]
 
-    def fates(self, room: str, stored: dict[str, int | None], user: str, epoch: str) -> list[Settled]:
+    def fates(self, room: str, stored: dict[str, int | None], user: str, epoch: str, now: float) -> list[Settled]:
         """The room is joined again, as `user`, and this is what became of the doubtful messages."""
         settled: list[Settled | None] = []
         for entry in [entry for entry in self._rooms.get(room, ()) if entry.state is Sending.DOUBT]:
@@ -150,6 +153,9 @@ class Outbox:
                 settled.append(self._settle(entry, Stored(room, entry.cid, seq, epoch)))
             elif entry.cid not in stored or entry.user != user or entry.epoch != epoch:
                 reason = "the server forgot this user or started the room's numbering anew"
+                settled.append(self._settle(entry, Unknown(room, entry.cid, reason)))
+            elif now - entry.written_at > _FATE_SECONDS:
+                reason = "the connection was lost for longer than the server remembers sends"
                 settled.append(self._settle(entry, Unknown(room, entry.cid, reason)))
             else:
                 entry.state = Sending.QUEUED
