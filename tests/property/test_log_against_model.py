@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 from typing import Literal
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,7 @@ jobs: st.SearchStrategy[LogJob] = st.one_of(
     st.builds(lambda room, seq: redact(seq, room=room), rooms, numbers),
     st.builds(save, sanctions()),
 )
+recent = st.integers(1, 20)  # sends that are moved to their table together
 restart = st.just("restart")
 waiting = st.integers(1, 40)  # seconds
 steps = st.lists(st.one_of(st.lists(jobs, max_size=12), st.lists(jobs, max_size=12), restart, waiting), max_size=12)
@@ -101,19 +103,21 @@ async def compare(kind: str, steps: list[list[LogJob] | str | int], history: int
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=60, deadline=None)
-@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans())
+@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), recent=recent)
 def test_a_log_answers_as_the_plain_model_does(
-    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool
+    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, recent: int
 ) -> None:
-    asyncio.run(compare(kind, steps, history, ageing=ageing))
+    with patch("palaver.server.log.sends.RECENT_SENDS", recent):
+        asyncio.run(compare(kind, steps, history, ageing=ageing))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=5_000, deadline=None)
-@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans())
+@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), recent=recent)
 def test_a_log_answers_as_the_plain_model_does_at_length(
-    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool
+    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, recent: int
 ) -> None:
-    asyncio.run(compare(kind, steps, history, ageing=ageing))
+    with patch("palaver.server.log.sends.RECENT_SENDS", recent):
+        asyncio.run(compare(kind, steps, history, ageing=ageing))

@@ -6,6 +6,7 @@ The machine is not switched off here. A torn file is made by cutting a copy of i
 import tempfile
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -30,8 +31,9 @@ def written() -> tuple[bytes, bytes, str]:
     """The two files of a store that never closed, after some batches, and its epoch."""
     with tempfile.TemporaryDirectory() as directory:
         writer = Writer(open_store(Path(directory)), Retention(1_000), lambda: 0)
-        for batch in range(BATCHES):
-            writer.perform([job(batch * EACH + number) for number in range(EACH)])
+        with patch("palaver.server.log.sends.RECENT_SENDS", 30):
+            for batch in range(BATCHES):
+                writer.perform([job(batch * EACH + number) for number in range(EACH)])
         files = [(Path(directory) / name).read_bytes() for name in (DATABASE, WAL)]
         epoch = writer._store.epoch
         writer.close()

@@ -46,7 +46,7 @@ class Running:
         loop = self.shell.loop
         timeout = None if address.tls is None else TLS_HANDSHAKE_SECONDS
         if address.unix is not None:
-            address.unix.unlink(missing_ok=True)  # left behind by a server that was killed
+            # asyncio replaces a socket that a killed server left behind, and refuses to replace anything else.
             server = await loop.create_unix_server(
                 self._door, str(address.unix), ssl=address.tls, ssl_handshake_timeout=timeout, backlog=BACKLOG
             )
@@ -91,8 +91,10 @@ class Running:
         self.ready = False
         self.stop_accepting()
         self._door.close()
-        await self._runner.cleanup()
-        await self.shell.stop()
+        try:
+            await self._runner.cleanup()
+        finally:
+            await self.shell.stop()
 
 
 async def start(shell: Shell, addresses: Sequence[Address], app: web.Application) -> Running:

@@ -29,9 +29,9 @@ async def drain(running: Running, *, window_seconds: float, deadline_seconds: fl
     journal.info("draining", connections=len(shell.connections), window_seconds=window_seconds)
     running.ready = False
     running.stop_accepting()
-    shell.perform(shell.engine.drain(window_seconds, shell.clock()))
+    shell.announce_shutdown(window_seconds)
     if not await _gone(running, window_seconds):
-        shell.perform(shell.engine.close_all(shell.clock()))
+        shell.close_all()
         if not await _gone(running, deadline_seconds):
             journal.warning("connections_aborted", connections=len(shell.connections))
     await running.stop()

@@ -283,8 +283,9 @@ class Fanout:
         count = len(room.pending)
         start = room.ahead.get(reader, 0)
         if start < count:
-            for frame in room.pending[start:]:
-                self._put(reader, frame)
+            self._put(reader, room.pending[start])
+            if start + 1 < count and reader.out is not None:
+                reader.out += room.pending[start + 1 :]
             room.ahead[reader] = count
 
     def _skip_next(self, room: FanoutRoom, reader: Reader) -> None:

@@ -130,7 +130,10 @@ class Shell:
         self.stats.connections += 1
         self.connections.add(connection)
         journal.debug("connection_opened", connection=repr(connection))
+        faults = self.stats.faults
         self._event(self.engine.connected, connection, connection.ip, self.clock())
+        if self.stats.faults != faults:
+            connection.close(1011, "internal")  # the engine may not know it, so nothing would ever end it
 
     def received(self, connection: Connection, data: bytes, now: float) -> None:
         """A text message came."""
@@ -347,6 +350,14 @@ class Shell:
         self._set_timer(now + TICK_SECONDS if deadline is None else min(max(deadline, now), now + TICK_SECONDS))
 
     # ---- the end ----
+
+    def announce_shutdown(self, window_seconds: float) -> None:
+        """Tell every connection when to come back, each at a time of its own within the window."""
+        self._event(self.engine.drain, window_seconds, self.clock())
+
+    def close_all(self) -> None:
+        """Begin to close every connection with 4201."""
+        self._event(self.engine.close_all, self.clock())
 
     async def no_connections(self) -> None:
         """Wait until the last WebSocket connection is gone. For one waiter at a time."""

@@ -12,7 +12,7 @@ from palaver.server.framing import text_frame
 from palaver.server.stats import Stats
 from tests.unit.server.readers import FakeReader
 
-READERS, ROOMS = 5, 3
+READERS, ROOMS = 4, 2
 _reader = st.integers(0, READERS - 1)
 _room = st.integers(0, ROOMS - 1)
 _steps = st.lists(
@@ -29,6 +29,7 @@ _steps = st.lists(
         st.tuples(st.just("drain"), _reader, _room),
         st.tuples(st.just("remove"), _reader, _room),
     ),
+    min_size=10,
     max_size=60,
 )
 
@@ -107,7 +108,7 @@ class World:
 
 
 @given(steps=_steps, slice_members=st.sampled_from([1, 2, 500]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_each_connection_gets_its_frames_in_the_order_of_the_effects(
     steps: list[tuple[str, int, int]], slice_members: int
 ) -> None:

@@ -137,7 +137,14 @@ _any = st.builds(
 _closes = st.builds(
     lambda code, reason: frame(8, code.to_bytes(2, "big") + reason), st.integers(0, 5000), st.binary(max_size=5)
 )
-_streams = st.lists(st.one_of(_good, _good, _good, _any, _closes, st.binary(max_size=20)), max_size=12).map(b"".join)
+_large = st.builds(frame, st.sampled_from([0, 1, 2]), st.integers(LIMIT // 2, LIMIT + 2).map(lambda size: b"x" * size))
+_fragments = st.builds(frame, st.sampled_from([0, 1, 2]), st.binary(max_size=LIMIT // 2), fin=st.booleans())
+_pieces = st.one_of(_good, _good, _good, _any, _large, _fragments, _fragments, _closes, st.binary(max_size=20))
+_streams = st.builds(
+    lambda pieces, lost: b"".join(pieces)[: -lost or None],
+    st.lists(_pieces, min_size=1, max_size=12),
+    st.sampled_from([0, 0, 0, 1, 20, 100]),
+)
 
 
 def _one_after_the_other(stream: bytes, cuts: list[int], ration: int) -> None:
@@ -154,7 +161,11 @@ def _one_after_the_other(stream: bytes, cuts: list[int], ration: int) -> None:
 @example(stream=frame(1, b"\xff"), cuts=[], ration=1)
 @example(stream=frame(1, b"a", fin=False) + frame(9, b"") + frame(0, b"\xff"), cuts=[3, 9], ration=64)
 @example(stream=frame(1, b"x" * 301), cuts=[2, 4], ration=64)
-@settings(max_examples=400, deadline=None)
+@example(stream=frame(1, b"x" * 301), cuts=[], ration=64)
+@example(stream=frame(1, b"a", fin=False) + frame(1, b"b"), cuts=[], ration=64)
+@example(stream=frame(1, b"a" * 200, fin=False) + frame(0, b"b" * 200)[:8], cuts=[], ration=64)
+@example(stream=frame(1, b"a", masked=False) + frame(1, b"b"), cuts=[], ration=64)
+@settings(max_examples=600, deadline=None)
 def test_the_fast_path_and_the_library_see_the_same(stream: bytes, cuts: list[int], ration: int) -> None:
     _one_after_the_other(stream, cuts, ration)
 

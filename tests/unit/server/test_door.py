@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
 from datetime import timedelta
 from ipaddress import ip_network
@@ -187,6 +188,19 @@ async def test_a_unix_socket_is_served(tmp_path: Path) -> None:
     async with serving(address=Address(unix=path)), client as connected:
         assert (await hear(connected))["ip"] == "192.0.2.1"
     assert not path.exists()
+
+
+async def test_a_socket_left_behind_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "palaver.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    async with serving(address=Address(unix=path)), unix_connect(str(path), "ws://localhost/ws") as connected:
+        await hear(connected)
+    path.write_text("somebody's notes")
+    with pytest.raises(OSError, match=r"in use"):
+        async with serving(address=Address(unix=path)):
+            pass
+    assert path.read_text() == "somebody's notes"
 
 
 @pytest.fixture

@@ -192,11 +192,63 @@ async def test_one_that_lags_may_join_and_leave() -> None:
     at.say(b"before", "other")
     at.fanout.subscribe(slow, "other")
     at.say(b"1", "other")
+    await asyncio.sleep(0)
+    assert slow.got == []
     at.fanout.unsubscribe(slow, "other")
     at.say(b"after", "other")
     at.drain(slow)
     await asyncio.sleep(0)
     assert slow.got == [b"1"]
+
+
+async def test_one_that_lags_does_not_get_what_is_not_for_it() -> None:
+    at = Fixture()
+    slow, fast = at.members(2)
+    await at.congest(slow)
+    at.say(b"1", skip=slow)
+    at.say(b"2")
+    at.drain(slow)
+    await asyncio.sleep(0)
+    assert slow.got == [b"2"]
+    assert fast.got == [b"1", b"2"]
+
+
+async def test_one_that_begins_to_lag_in_a_large_room_keeps_its_order() -> None:
+    at = Fixture(Bounds(slice_members=1))
+    members = at.members(5)
+    at.say(b"1")
+    await asyncio.sleep(0)
+    slow = next(reader for reader in members if not reader.writes)
+    at.say(b"2")
+    await at.congest(slow)
+    assert slow.lagging_since is not None
+    at.say(b"3")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert slow.got == [b"1", b"2"]
+    at.fanout.send(slow, text_frame(b"direct"))
+    at.drain(slow)
+    at.say(b"4")
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert slow.got == [b"1", b"2", b"3", b"direct", b"4"]
+
+
+async def test_one_that_left_a_large_room_is_not_written_to() -> None:
+    at = Fixture(Bounds(slice_members=1))
+    members = at.members(4)
+    at.say(b"1")
+    await asyncio.sleep(0)
+    gone = [reader for reader in members if not reader.writes]
+    late = FakeReader("late")
+    at.say(b"2")
+    at.fanout.subscribe(late, "r")
+    at.fanout.remove(gone[0])
+    at.fanout.remove(late)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert gone[0].writes == late.writes == []
+    assert gone[1].got == [b"1", b"2"]
 
 
 async def test_typing_is_dropped_for_one_that_lags_and_not_for_others() -> None:

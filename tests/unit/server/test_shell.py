@@ -6,7 +6,7 @@ import time
 import msgspec
 import pytest
 
-from palaver.chat.effects import Close, Send
+from palaver.chat.effects import Close, Effect, Send
 from palaver.chat.identity import Identity
 from palaver.chat.records import User
 from palaver.chat.rights import Rights
@@ -40,6 +40,21 @@ async def test_a_fault_of_the_engine_ends_one_request_with_its_trace_and_nothing
         assert len(answer["trace"]) == 16
         assert (await ask(client, type="nothing"))["type"] == "ack"
         assert served.shell.stats.faults == 1
+
+
+async def test_a_fault_of_the_engine_at_the_very_beginning_ends_the_connection() -> None:
+    async with serving() as served:
+        connected = served.engine.connected
+
+        def fail(connection: object, ip: str, now: float) -> list[Effect]:
+            connected(connection, ip, now)
+            raise RuntimeError("a fault of the engine")
+
+        served.engine.connected = fail  # type: ignore[method-assign]  # it fails
+        async with served.connect() as client:
+            assert (await hear(client))["code"] == "internal"
+            await client.wait_closed()
+            assert client.close_code == 1011
 
 
 async def test_an_effect_that_cannot_be_performed_does_not_stop_the_next() -> None:

@@ -23,6 +23,9 @@ MOST_SCHEDULES = 50_000
 Handle: TypeAlias = Any
 """Whatever an adapter's own `try_acquire` returned."""
 
+BEGINS = "(begins)"
+"""A step of its own before an actor's first command; not shown."""
+
 MOST_STEPS = 12
 """An attempt that takes more commands than this is taken not to end."""
 
@@ -105,10 +108,13 @@ def explore(make_lock: MakeLock, scenario: Scenario, *, host: str, port: int) ->
     """Run every schedule of `scenario` on the server's database 15, which is emptied for each.
 
     Raises:
-        RuntimeError: if there are more than `MOST_SCHEDULES`, or an actor waits for something but Redis.
+        RuntimeError: if there are more than `MOST_SCHEDULES`, if an actor waits for something but Redis, or if the
+            lock does not do the same when it is given the same replies.
     """
     prefix: list[int] = []
     with SteppedRedis(host=host, port=port, db=15, decode_responses=scenario.decode_responses) as client:
+        # Once for nothing, so that no later schedule has a step for a script the server does not know yet.
+        _Run(make_lock, scenario, client, prefix).play()
         for count in range(1, MOST_SCHEDULES + 1):
             run = _Run(make_lock, scenario, client, prefix)
             violation = run.play()
@@ -174,6 +180,8 @@ class _Run:
 
     def _actor(self, name: str, lock: LockUnderTest, number: int) -> Actor:
         def program(actor: Actor) -> None:
+            # Or every actor would look at its clock before the first of them has done anything.
+            actor.stand(BEGINS)
             for _ in range(self.scenario.rounds[number]):
                 self.tried[actor.name] = 0
                 handle = lock.try_acquire()
@@ -217,6 +225,8 @@ class _Run:
     def _choose(self, of: int) -> int:
         depth = len(self.taken)
         choice = self.prefix[depth] if depth < len(self.prefix) else 0
+        if choice >= of:
+            raise RuntimeError("the lock did not do the same again: it depends on chance, or on a clock of its own")
         self.taken.append((choice, of))
         return choice
 
@@ -224,7 +234,8 @@ class _Run:
         self.released = None
         others = {name for name, hold in self.inside.items() if name != actor.name and hold.believes()}
         before = self.client.exists(self.scenario.key)
-        self.schedule.append(f"{actor.name}  {actor.standing}")
+        if actor.standing != BEGINS:
+            self.schedule.append(f"{actor.name}  {actor.standing}")
         if actor.name in self.tried:
             self.tried[actor.name] += 1
             if self.scenario.rule is Rule.ATTEMPT_ENDS and self.tried[actor.name] > MOST_STEPS:

@@ -42,6 +42,10 @@ CREATE TABLE messages (
   user TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, cid TEXT, deleted INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (room, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE recent (  -- the newest sends, in the order they came; the others are in sends
+  room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
+  seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL
+) STRICT;
 CREATE TABLE sends (
   room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
   seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL,

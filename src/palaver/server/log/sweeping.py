@@ -27,6 +27,8 @@ class Sweep:
         Runs within the caller's transaction. Raises sqlite3.Error.
         """
         if self._room is not None:
+            if self._room == 0:
+                transaction.sends.move(few=True)
             self._room = self._rooms(connection, transaction, self._room, max(rows // _ROWS_PER_ROOM, 1))
             return False
         return self._sends(connection, sends_before_ms, rows)

@@ -2,12 +2,12 @@
 
 Nothing is remembered about a room until the commit succeeded: a transaction works on copies, so that a failed one
 leaves no trace. Appends that follow each other are written with two statements for all of them; that a `cid` was seen
-before is told by the primary key of `sends`, not by asking first (`Repeated`), and then the batch is done again with
+long ago is told by the second of them and not by asking first (`RepeatedError`), and then the batch is done again with
 asking (`careful`).
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -30,9 +30,9 @@ from palaver.chat.effects import (
 )
 from palaver.chat.records import Message, User
 from palaver.server.log.retention import Retention
+from palaver.server.log.sends import Key, Place, Sends
 
 _COLUMNS = "seq, time, mid, user, name, text, cid, deleted"
-INSERT_SEND = "INSERT INTO sends (room, user, cid, seq, mid, time) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_MESSAGE = "INSERT INTO messages (room, seq, time, mid, user, name, text, cid) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST = "coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)"
 _SAVE = """INSERT INTO sanctions (kind, room, user, active, until, seconds, by, reason, at)
@@ -48,10 +48,6 @@ WRITES = (Append, Redact, Save)
 """The jobs that change something."""
 
 
-class RepeatedError(Exception):
-    """A send of this batch is stored already, or stands in it twice. Roll back and be careful."""
-
-
 @dataclass(slots=True)
 class Room:
     """What the writer remembers of a room between transactions."""
@@ -64,13 +60,14 @@ class Room:
 class Transaction:
     """The work of one batch between BEGIN and COMMIT, which the caller issues.
 
-    `rooms` is the caller's memory of rooms; it is read here and changed only by `remember`.
+    `rooms` and `recent` are the caller's memory of rooms and sends; they are read here, and changed only by `remember`.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         rooms: dict[str, Room],
+        recent: dict[Key, Place],
         retention: Retention,
         *,
         epoch: str,
@@ -80,6 +77,7 @@ class Transaction:
         self._connection = connection
         self._remembered = rooms
         self._rooms: dict[str, Room] = {}
+        self.sends = Sends(connection, recent)
         self._retention = retention
         self._epoch = epoch
         self._oldest_time = retention.oldest_time(now_ms)
@@ -109,55 +107,34 @@ class Transaction:
         return results
 
     def remember(self) -> None:
-        """After the commit: what this transaction learned about rooms is true now."""
+        """After the commit: what this transaction learned and did is true now."""
         self._remembered.update(self._rooms)
+        self.sends.remember()
 
     # ---- appending -----------------------------------------------------------------------------------------------
 
     def _append(self, run: Sequence[Append], results: list[LogResult]) -> None:
-        sends: list[tuple[int, str, str, int, str, int]] = []
+        places: list[tuple[int, str, str, int, str, int]] = []
         messages: list[tuple[int, int, int, str, str, str, str, str | None]] = []
-        known = self._places(run) if self._careful else {}
+        sends, look_up = self.sends, self.sends.find if self._careful else self.sends.newest
         for job in run:
             room = self._rooms.get(job.room) or self._room_to_write(job.room)
             user, cid = job.user, job.cid
             if cid is not None:
                 key = (room.id, user.id, cid)
-                if key in known:
-                    results.append(Stored(job, *known[key], True))
+                first = look_up(key)
+                if first is not None:
+                    results.append(Stored(job, *first, True))
                     continue
-                sends.append((room.id, user.id, cid, room.last + 1, job.mid, job.time))
-                if self._careful:
-                    known[key] = (room.last + 1, job.mid, job.time)
+                place = Place(room.last + 1, job.mid, job.time)
+                sends.note(key, place)
+                places.append(key + place)
             room.last = seq = room.last + 1
             messages.append((room.id, seq, job.time, job.mid, user.id, user.name, job.text, cid))
             results.append(Stored(job, seq, job.mid, job.time, False))
-        self._insert_sends(sends)
+        sends.add(places)
         self._connection.executemany(INSERT_MESSAGE, messages)
         self._trim()
-
-    def _insert_sends(self, sends: Sequence[tuple[int, str, str, int, str, int]]) -> None:
-        try:
-            self._connection.executemany(INSERT_SEND, sends)
-        except sqlite3.IntegrityError as error:
-            if self._careful:
-                raise
-            raise RepeatedError from error
-
-    def _places(self, run: Iterable[Append]) -> dict[tuple[int, str, str], tuple[int, str, int]]:
-        """What is stored already of these sends: seq, mid, time."""
-        places = {}
-        for job in run:
-            room = self._room(job.room)
-            if room is None or job.cid is None:
-                continue
-            key = (room.id, job.user.id, job.cid)
-            row = self._connection.execute(
-                "SELECT seq, mid, time FROM sends WHERE room = ? AND user = ? AND cid = ?", key
-            ).fetchone()
-            if row is not None:
-                places[key] = row
-        return places
 
     # ---- rooms ---------------------------------------------------------------------------------------------------
 
@@ -262,10 +239,8 @@ class Transaction:
         room = self._room(job.room)
         if room is not None:
             for cid in seqs:
-                row = self._connection.execute(
-                    "SELECT seq FROM sends WHERE room = ? AND user = ? AND cid = ?", (room.id, job.user, cid)
-                ).fetchone()
-                seqs[cid] = row and row[0]
+                place = self.sends.find((room.id, job.user, cid))
+                seqs[cid] = place and place.seq
         return Found(job, seqs)
 
     # ---- moderation ----------------------------------------------------------------------------------------------

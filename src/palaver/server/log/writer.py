@@ -18,8 +18,9 @@ from time import monotonic, perf_counter
 from palaver.chat.effects import Failed, LogJob, LogResult, Stored
 from palaver.server.log.opening import Store
 from palaver.server.log.retention import SENDS_KEPT_MS, Retention
+from palaver.server.log.sends import Key, Place, RepeatedError, Sends
 from palaver.server.log.sweeping import Sweep
-from palaver.server.log.transaction import WRITES, RepeatedError, Room, Transaction
+from palaver.server.log.transaction import WRITES, Room, Transaction
 
 _ROOMS_REMEMBERED = 10_000
 _REOPEN_SECONDS = 1.0
@@ -58,6 +59,7 @@ class Writer:
         self._retention = retention
         self._now_ms, self._now = now_ms, now
         self._rooms: dict[str, Room] = {}
+        self._recent: dict[Key, Place] | None = None  # None: to be read anew
         self._wal = store.path.with_name(f"{store.path.name}-wal")
         self._suspect = False  # the connection may be useless
         self._reopen_at = 0.0
@@ -115,9 +117,12 @@ class Writer:
             return self._transact(jobs, careful=True)
 
     def _transact(self, jobs: Sequence[LogJob], *, careful: bool) -> list[LogResult]:
+        writes = any(isinstance(job, WRITES) for job in jobs)
         try:
-            transaction = self._begin(writes=any(isinstance(job, WRITES) for job in jobs), careful=careful)
+            transaction = self._begin(writes=writes, careful=careful)
             results = transaction.perform(jobs)
+            if writes:
+                transaction.sends.move()
             self._end(transaction)
         except BaseException:
             self._roll_back()
@@ -128,9 +133,12 @@ class Writer:
         if writes:
             self._make_usable()
         self._store.connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if self._recent is None:
+            self._recent = Sends.load(self._store.connection)
         return Transaction(
             self._store.connection,
             self._rooms,
+            self._recent,
             self._retention,
             epoch=self._store.epoch,
             now_ms=self._now_ms(),
@@ -167,6 +175,7 @@ class Writer:
     def _doubt(self, error: Exception) -> None:
         """After an error: nothing remembered is relied on, and the connection is not, unless the error says so."""
         self._rooms.clear()
+        self._recent = None
         if not _name(error).startswith(_PASSING):
             self._suspect = True
 

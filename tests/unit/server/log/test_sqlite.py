@@ -76,13 +76,21 @@ async def test_a_transaction_is_bounded(tmp_path: Path, make_sqlite: MakeLog, dr
     assert max(len(batch) for batch in driven.batches) <= 11
 
 
-async def test_repetitions_cost_one_more_attempt_and_not_a_commit_each(make_sqlite: MakeLog, drive: Drive) -> None:
+@pytest.mark.parametrize(("recent_sends", "attempts"), [(1_000, 1), (10, 2)])
+async def test_many_repetitions_of_new_sends_cost_nothing_more_and_of_old_ones_one_more_attempt(
+    make_sqlite: MakeLog, drive: Drive, monkeypatch: pytest.MonkeyPatch, recent_sends: int, attempts: int
+) -> None:
+    monkeypatch.setattr("palaver.server.log.sends.RECENT_SENDS", recent_sends)
     log = make_sqlite()
     assert isinstance(log, SqliteLog)
+    driven = drive(log)
+    await driven.do(*(append(cid=f"c-{number}") for number in range(50)))
     statements: list[str] = []
     log._store.connection.set_trace_callback(statements.append)
-    await drive(log).do(*(append(cid=f"c-{number % 50}") for number in range(100)))
-    assert [statements.count(word) for word in ("BEGIN IMMEDIATE", "ROLLBACK", "COMMIT")] == [2, 1, 1]
+    results = await driven.do(*(append(cid=f"c-{number % 60}") for number in range(120)))
+    assert sum(result.duplicate for result in results if isinstance(result, Stored)) == 110
+    counts = [statements.count(word) for word in ("BEGIN IMMEDIATE", "ROLLBACK", "COMMIT")]
+    assert counts == [attempts, attempts - 1, 1]
 
 
 async def test_reading_alone_takes_no_lock_for_writing(make_sqlite: MakeLog, drive: Drive, tmp_path: Path) -> None:

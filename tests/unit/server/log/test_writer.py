@@ -53,6 +53,10 @@ def rows(tmp_path: Path, table: str) -> int:
     return count
 
 
+def remembered(tmp_path: Path) -> int:
+    return rows(tmp_path, "sends") + rows(tmp_path, "recent")
+
+
 def seqs(results: list[LogResult]) -> list[int]:
     return [result.seq for result in results if isinstance(result, Stored)]
 
@@ -144,7 +148,7 @@ def test_the_fate_of_a_send_outlives_its_message_and_is_forgotten_after_a_day(
     assert (again.seq, again.duplicate) == (4, True)
     clock.ms += 1
     sweep(writer, monotonic)
-    assert rows(tmp_path, "sends") == 0
+    assert remembered(tmp_path) == 0
     (again,) = writer.perform([append(cid="c-3")]).results
     assert isinstance(again, Stored)
     assert (again.seq, again.duplicate) == (5_001, False)
@@ -158,14 +162,29 @@ def test_a_sweep_rests_between_passes_and_goes_on_under_load(
     fill(writer, 900)
     clock.ms += SENDS_KEPT_MS + 1
     writer.tend(idle=True)
-    assert rows(tmp_path, "sends") == 900, "it is not time yet"
+    assert remembered(tmp_path) == 900, "it is not time yet"
     monotonic.seconds += 601
     writer.tend(idle=False)
-    assert rows(tmp_path, "sends") == 900, "too little was stored for a slice under load"
+    assert remembered(tmp_path) == 900, "too little was stored for a slice under load"
     for turn in range(4):
         writer.perform([append(cid=f"d-{turn}-{number}", at=clock.ms) for number in range(1_000)])
         writer.tend(idle=False)
-    assert rows(tmp_path, "sends") == 4_000
+    assert remembered(tmp_path) == 4_000
+
+
+def test_the_newest_sends_are_moved_together_and_found_before_and_after(
+    make_writer: MakeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("palaver.server.log.sends.RECENT_SENDS", 10)
+    writer = make_writer()
+    for turn in range(1, 6):
+        writer.perform([append(cid=f"c-{turn}-{number}") for number in range(3)])
+        assert rows(tmp_path, "recent") == (3 * turn if turn < 4 else 3 * (turn - 4))
+        assert writer._recent is not None
+        assert len(writer._recent) == rows(tmp_path, "recent")
+    writer = make_writer()
+    (found,) = writer.perform([fates("c-1-0", "c-5-2", "c-6-0")]).results
+    assert getattr(found, "seqs", None) == {"c-1-0": 1, "c-5-2": 15, "c-6-0": None}
 
 
 @pytest.mark.parametrize(("age_seconds", "rest_seconds"), [(None, 600), (86_400, 600), (3_600, 360)])
