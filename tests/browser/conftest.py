@@ -1,4 +1,8 @@
-"""One real Chromium for the session, a fresh window per user, and a screenshot of each window when a test fails."""
+"""One real Chromium per module, a fresh window per user, and a screenshot of each window when a test fails.
+
+Playwright's synchronous face keeps an event loop running in this thread, so it must be over before the next module:
+kept for the session, it would break every asynchronous test that the same worker runs later.
+"""
 
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +26,7 @@ SCREENSHOTS = Path(__file__).resolve().parent.parent.parent / "build" / "screens
 OpenTab = Callable[[str], Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
