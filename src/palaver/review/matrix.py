@@ -251,6 +251,7 @@ class Matrix:
     cancelled: bool
     nanodollars: int
     calls: int
+    votes: tuple[Vote, ...] = ()
 
     @cached_property
     def scored(self) -> tuple[Cell, ...]:
@@ -303,8 +304,9 @@ def derive(records: Records) -> Matrix:
         for member in evaluation.respondents:
             cells[judge.key, member.key] = _answer_cell(records, judge.key, answers[member.key])
     return Matrix(
-        evaluation, answers, cells, _controls(records, answers), records.cancelled is not None, *_bill(records)
-    )
+        evaluation, answers, cells, _controls(records, answers), records.cancelled is not None, *_bill(records),
+        _votes(records),
+    )  # fmt: skip
 
 
 def _answer_cell(records: Records, judge: str, given: Answer) -> Cell:
@@ -329,3 +331,11 @@ def _bill(records: Records) -> tuple[int, int]:
     spent = [part.spent for drawer in records.parts.values() for part in drawer.values()]
     spent += [grade.spent for drawer in records.grades.values() for grade in drawer.values()]
     return sum(each.nanodollars for each in spent), len(spent)
+
+
+def _votes(records: Records) -> tuple[Vote, ...]:
+    """The latest vote of each person for each answer, in the order of person and answer."""
+    latest: dict[tuple[str, str], Vote] = {}
+    for vote in sorted(records.votes.values(), key=lambda each: (each.stamp, digest(each))):
+        latest[vote.person, vote.respondent] = vote
+    return tuple(latest[pair] for pair in sorted(latest))
