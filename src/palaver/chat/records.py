@@ -1,8 +1,9 @@
 """The values that the chat core, the log and the wire share. Immutable; no behaviour beyond what their fields say."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Durability = Literal["memory", "disk", "replicated"]
 
@@ -18,7 +19,7 @@ class Position(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     """A place in a room's total order: `seq` counts from 1 without holes within an `epoch`; 0 is before the first."""
 
     epoch: str
-    seq: int
+    seq: Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="message"):

@@ -159,6 +159,7 @@ TYPES: dict[str, type[Request]] = {
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AnyRequest)
 _any_decoder = msgspec.json.Decoder()
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 
 
@@ -178,7 +179,7 @@ def decode(data: bytes) -> AnyRequest:
     """
     try:
         request: AnyRequest = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:  # a ValidationError is a DecodeError
+    except _UNREADABLE as error:  # a ValidationError is a DecodeError
         raise _diagnose(data, str(error)) from None
     return request
 
@@ -188,7 +189,7 @@ def _diagnose(data: bytes, text: str) -> Malformed:
         return Malformed("invalid_json", f"The frame is nested deeper than {MAX_DEPTH} levels.")
     try:
         frame: Any = _any_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return Malformed("invalid_json", f"The frame is not JSON: {error}.")
     if not isinstance(frame, dict):
         return Malformed("invalid_frame", 'A frame is a JSON object, like {"type": "ping", "id": "1"}.')

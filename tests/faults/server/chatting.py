@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from palaver.chat.engine import Engine
 from palaver.chat.settings import ChatSettings
 from palaver.server.app import Address, Running, start
 from palaver.server.bounds import Bounds
-from palaver.server.log import MemoryLog
+from palaver.server.log import Log, MemoryLog
 from palaver.server.log.retention import Retention
 from palaver.server.shell import Core, JobTaker, Shell
-from tests.unit.server.serving import refuse_all
+from tests.unit.server.serving import Verify, refuse_all
 
 # Everybody comes from one address here, and many of them at once.
 SETTINGS = ChatSettings(
@@ -57,9 +57,21 @@ class ChatServer:
         )
 
 
-def make_shell(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -> Shell:
-    """A shell around a real engine."""
-    log = MemoryLog(Retention(settings.history), now_ms=lambda: int(time.time() * 1000))  # noqa: TID251 - the edge
+def wall_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return int(time.time() * 1000)  # noqa: TID251 - the edge
+
+
+def make_shell(
+    bounds: Bounds = BOUNDS,
+    settings: ChatSettings = SETTINGS,
+    *,
+    log: Log | None = None,
+    verify: Verify = refuse_all,
+    clock: Callable[[], float] = time.monotonic,
+) -> Shell:
+    """A shell around a real engine; the log keeps messages in memory unless another one is given."""
+    log = log or MemoryLog(Retention(settings.history), now_ms=wall_ms)
     engine = Engine(
         settings,
         epoch=log.epoch,
@@ -68,18 +80,27 @@ def make_shell(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -> Sh
         server="palaver/test",
         secret=log.secret,
         entropy=os.urandom,
-        wall=0.0,
+        wall=time.time() - clock(),  # noqa: TID251 - the edge
+        sanctions=log.sanctions(),
     )
     core: Core = engine
     jobs: JobTaker = log
-    return Shell(core, jobs, bounds=bounds, verify=refuse_all, clock=time.monotonic, wall_clock=time.time)  # noqa: TID251 - the edge
+    return Shell(core, jobs, bounds=bounds, verify=verify, clock=clock, wall_clock=time.time)  # noqa: TID251 - the edge
 
 
 @contextlib.asynccontextmanager
-async def chatting(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -> AsyncIterator[ChatServer]:
-    """Serve, and check at the end that nothing is left of anybody."""
+async def chatting(
+    bounds: Bounds = BOUNDS,
+    settings: ChatSettings = SETTINGS,
+    *,
+    log: Log | None = None,
+    verify: Verify = refuse_all,
+    clock: Callable[[], float] = time.monotonic,
+    faults: int = 0,
+) -> AsyncIterator[ChatServer]:
+    """Serve, and check at the end that nothing is left of anybody, and that there were so many faults."""
     before = asyncio.all_tasks()
-    shell = make_shell(bounds, settings)
+    shell = make_shell(bounds, settings, log=log, verify=verify, clock=clock)
     running = await start(shell, [Address(port=0)], web.Application())
     assert isinstance(shell.engine, Engine)
     try:
@@ -87,13 +108,13 @@ async def chatting(bounds: Bounds = BOUNDS, settings: ChatSettings = SETTINGS) -
     finally:
         async with asyncio.timeout(10):
             await running.stop()
-    assert_nothing_left(shell)
+    assert_nothing_left(shell, faults)
     for _ in range(3):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before
 
 
-def assert_nothing_left(shell: Shell) -> None:
+def assert_nothing_left(shell: Shell, faults: int = 0) -> None:
     """No connection, subscription, session or waiting byte."""
     assert isinstance(shell.engine, Engine)
     fanout = shell.fanout
@@ -101,7 +122,7 @@ def assert_nothing_left(shell: Shell) -> None:
     assert not shell.engine.state.sessions
     assert (fanout.rooms, shell.stats.subscriptions, shell.stats.connections, shell.stats.lagging) == (0, 0, 0, 0)
     assert not shell._verifying
-    assert shell.stats.faults == 0
+    assert shell.stats.faults == faults
 
 
 class Talker:

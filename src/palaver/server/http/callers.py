@@ -99,7 +99,7 @@ async def json_object(request: web.Request, *, reserved: tuple[str, ...]) -> dic
         raise Refused("request_timeout", "The body did not arrive in time.") from None
     try:
         body = msgspec.json.decode(data) if data else {}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Refused("invalid_json", f"The body is not JSON: {error}.") from None
     if not isinstance(body, dict):
         raise Refused("invalid_frame", "The body must be a JSON object.")
