@@ -8,7 +8,7 @@ The parts that decide: admission (who), membership (where), conversation (what),
 they still live). Each state has one writer among them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from palaver.chat import replies, requests
@@ -171,8 +171,8 @@ class Engine:
 
     # ---- what happens elsewhere ----
 
-    def logged(self, results: Sequence[LogResult], now: float) -> list[Effect]:
-        """The log answered, in the order it was asked."""
+    def logged(self, results: Iterable[LogResult], now: float) -> list[Effect]:
+        """The log answered, in the order it was asked. After a fault an iterator holds what was not looked at yet."""
         handlers = self._results
         for result in results:
             handlers[type(result)](result, now)

@@ -45,6 +45,12 @@ class SlidingWindow:
             times.popleft()
         return self._limit - len(times)
 
+    def copy(self) -> "SlidingWindow":
+        """Another window with the same past."""
+        other = SlidingWindow(self._limit, self._seconds)
+        other._times.extend(self._times)
+        return other
+
     def reset(self, now: float) -> float:
         """Seconds until nothing counts any more."""
         return max(0.0, self._times[-1] + self._seconds - now) if self._times else 0.0
@@ -77,8 +83,9 @@ def milliseconds(seconds: float) -> int:
 class UserWindows:
     """Each user's window of accepted messages, kept while it weighs anything.
 
-    A guest who comes back from the same address under another identity takes over the window of a guest who left
-    there: reconnecting and renaming buy nothing, and an honest neighbour waits at most one window.
+    A guest who comes back from the same address under another identity begins with the past of a guest who left there:
+    reconnecting and renaming buy nothing. An honest neighbour waits at most one window: it is the past that is taken
+    over and not the window, because the guest who left may come back too and go on with theirs.
     """
 
     __slots__ = ("_left_behind", "_limit", "_seconds", "_windows")
@@ -102,16 +109,19 @@ class UserWindows:
     def leave_behind(self, user_id: str, ip: str, now: float) -> None:
         """A guest's last connection is gone: what they sent lately stays with the address."""
         window = self._windows.get(user_id)
-        if window is not None and window.reset(now) > 0.0:
-            self._left_behind.setdefault(ip, []).append(window)
+        if window is None or window.reset(now) == 0.0:
+            return
+        left_behind = self._left_behind.setdefault(ip, [])
+        if window not in left_behind:
+            left_behind.append(window)
 
     def take_over(self, user_id: str, ip: str, now: float) -> None:
-        """A new guest starts with the fullest window left behind at the address, if there is one."""
+        """A new guest starts with the past of the fullest window left behind at the address, if there is one."""
         windows = self._left_behind.get(ip)
         if windows:
             fullest = min(windows, key=lambda window: window.remaining(now))
             windows.remove(fullest)
-            self._windows[user_id] = fullest
+            self._windows[user_id] = fullest.copy()
 
     def sweep(self, now: float) -> None:
         """Forget what weighs nothing any more."""

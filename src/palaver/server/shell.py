@@ -13,6 +13,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import length_hint
 from typing import Protocol, cast
 
 import msgspec
@@ -55,7 +56,7 @@ class Core(Protocol):
     def heard(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
     def authenticated(self, connection: AnyConnection, re: str, verdict: Verdict, now: float) -> Iterable[Effect]: ...
     def too_slow(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
-    def logged(self, results: Sequence[LogResult], now: float) -> Iterable[Effect]: ...
+    def logged(self, results: Iterable[LogResult], now: float) -> Iterable[Effect]: ...
     def disconnected(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
     def tick(self, now: float) -> Iterable[Effect]: ...
     def deadline(self) -> float | None: ...
@@ -168,7 +169,18 @@ class Shell:
 
     def _logged(self, results: Sequence[LogResult]) -> None:
         self.stats.log_jobs -= len(results)
-        self._event(self.engine.logged, results, self.clock())
+        answers = iter(results)
+        for _ in results:  # one round, unless a fault of ours stops it: that costs one job its answer, not the batch
+            try:
+                effects = self.engine.logged(answers, self.clock())
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
+                job = results[len(results) - length_hint(answers) - 1].job
+                request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
+                self._fault(error, None if isinstance(job, fx.Load) else job.connection, request)
+            else:
+                self.perform(effects)
+            if not length_hint(answers):
+                return
 
     def _event(self, tell: Callable[..., Iterable[Effect]], *arguments: object) -> None:
         try:

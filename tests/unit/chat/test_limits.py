@@ -81,6 +81,23 @@ def test_a_new_guest_from_the_same_address_inherits_the_window_left_behind() -> 
     assert windows.of("neighbour").wait(10.3) == 0.0
 
 
+def test_a_neighbour_who_inherits_a_past_does_not_share_the_future() -> None:
+    windows = UserWindows(2, 1.0)
+    for moment in (10.0, 10.1):
+        windows.of("old").take(moment)
+    for moment in (10.2, 10.3):  # gone twice, and back with their session each time
+        windows.leave_behind("old", "1.2.3.4", moment)
+    windows.take_over("new", "1.2.3.4", 10.4)
+    windows.take_over("neighbour", "1.2.3.4", 10.4)
+
+    windows.of("old").take(11.1)
+    windows.of("old").take(11.2)
+
+    assert windows.of("neighbour").wait(10.4) == 0.0
+    assert windows.of("new").wait(10.4) > 0.0
+    assert windows.of("new").wait(11.2) == 0.0
+
+
 def test_windows_that_weigh_nothing_are_forgotten() -> None:
     windows = UserWindows(2, 1.0)
     windows.of("ada").take(10.0)

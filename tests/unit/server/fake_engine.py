@@ -1,7 +1,7 @@
 """A small engine with the face of the real one: just enough chat to try the shell without it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -90,7 +90,7 @@ class FakeEngine:
     def too_slow(self, connection: Connection, now: float) -> list[Effect]:
         return [Close(connection, 4108, "too slow a reader")]
 
-    def logged(self, results: Sequence[LogResult], now: float) -> list[Effect]:
+    def logged(self, results: Iterable[LogResult], now: float) -> list[Effect]:
         out: list[Effect] = []
         for result in results:
             assert isinstance(result, Stored)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import msgspec
 import pytest
 
-from palaver.chat.effects import Close, Effect, Send
+from palaver.chat.effects import Append, Close, Effect, LogResult, Send, Stored
 from palaver.chat.identity import Identity
 from palaver.chat.records import User
 from palaver.chat.rights import Rights
@@ -55,6 +56,32 @@ async def test_a_fault_of_the_engine_at_the_very_beginning_ends_the_connection()
             assert (await hear(client))["code"] == "internal"
             await client.wait_closed()
             assert client.close_code == 1011
+
+
+async def test_a_fault_over_one_answer_of_the_log_costs_the_others_nothing() -> None:
+    async with serving() as served, served.connect() as client:
+        await hear(client)
+        await ask(client, type="join", room="r")
+        logged = served.engine.logged
+
+        def fail_at_the_second(results: Iterable[LogResult], now: float) -> list[Effect]:
+            for result in results:
+                assert isinstance(result, Stored)
+                if result.job.text == "b":
+                    raise RuntimeError("a fault of the engine")
+                served.shell.perform(logged([result], now))
+            return []
+
+        served.engine.logged = fail_at_the_second  # type: ignore[method-assign]  # it fails
+        jobs = [
+            Append(next(iter(served.shell.connections)), text, "r", User("u", "u"), text, None, "m", 0)
+            for text in "abc"
+        ]
+        served.shell.perform(list(jobs))
+        frames = [await hear(client) for _ in range(5)]
+        assert [frame["re"] for frame in frames if frame["type"] == "ack"] == ["a", "c"]
+        assert [(frame["re"], frame["code"]) for frame in frames if frame["type"] == "error"] == [("b", "internal")]
+        assert served.shell.stats.faults == 1
 
 
 async def test_an_effect_that_cannot_be_performed_does_not_stop_the_next() -> None:
