@@ -8,6 +8,9 @@
 //   connect                                                 until all have joined; nothing is sent
 //   idle                                                    as connect, then wait for a line on stdin
 //
+// With --server-pid, the CPU time of that process is measured over exactly the measured span, all its threads together.
+// Guests are called --name and a number; --cid 1 gives each send of Palaver's dialect a `cid`, as its clients do.
+//
 // Prints one JSON object. Refuses to do: any address but 127.0.0.1; running without an end.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -41,8 +44,8 @@ static uint64_t now_ns() {
 }
 
 struct Options {
-  string dialect = "palaver", mode = "closed";
-  int port = 0, connections = 1, rooms = 1, publishers = 1, in_flight = 1, replay = 0, connecting = 64;
+  string dialect = "palaver", mode = "closed", name = "g";
+  int port = 0, connections = 1, rooms = 1, publishers = 1, in_flight = 1, connecting = 64, cid = 0, server_pid = 0;
   double rate = 0, seconds = 5, warmup = 1;
 } opt;
 
@@ -134,12 +137,13 @@ static void send_message(Connection& c, uint64_t time) {
   uint64_t number = first_message + messages.size();
   messages.push_back({time, 0, c.index});
   sent_total++;
-  char text[96], frame[320];
+  char text[96], frame[320], cid[40] = "";
   // 120 bytes of JSON in all, as a chat line of ordinary length.
   snprintf(text, sizeof text, "@%llu@ the quick brown fox jumps over", (unsigned long long)number);
+  if (opt.cid) snprintf(cid, sizeof cid, R"("cid":"c-%llu",)", (unsigned long long)number);
   if (opt.dialect == "palaver")
-    snprintf(frame, sizeof frame, R"({"type":"send","id":"%llu","room":"r%d","text":"%s"})", (unsigned long long)number,
-             c.room, text);
+    snprintf(frame, sizeof frame, R"({"type":"send","id":"%llu",%s"room":"r%d","text":"%s"})",
+             (unsigned long long)number, cid, c.room, text);
   else if (opt.dialect == "relay")
     snprintf(frame, sizeof frame, R"({"type":"send","id":"%llu","room":"r%d","text":"%s"})", (unsigned long long)number,
              c.room, text);
@@ -228,7 +232,7 @@ static void on_palaver(Connection& c, string_view text, uint64_t when) {
     }
   }
   if (starts(text, R"({"type":"hello")")) {
-    snprintf(frame, sizeof frame, R"({"type":"auth","id":"a","name":"g%d"})", c.index);
+    snprintf(frame, sizeof frame, R"({"type":"auth","id":"a","name":"%s%d"})", opt.name.c_str(), c.index);
     c.step = Step::Authenticating;
     return say(c, frame);
   }
@@ -387,6 +391,15 @@ static double cpu_seconds() {
   return double(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + double(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+// The server's CPU time; 0 where no process was named.
+static double server_seconds() {
+  clockid_t clock;
+  timespec t{};
+  if (opt.server_pid == 0) return 0;
+  if (clock_getcpuclockid(opt.server_pid, &clock) != 0 || clock_gettime(clock, &t) != 0) fail("--server-pid");
+  return double(t.tv_sec) + double(t.tv_nsec) / 1e9;
+}
+
 static void start_closed_loop() {
   int senders = opt.mode == "durable" ? opt.connections : opt.publishers;
   int total = opt.mode == "durable" ? opt.in_flight * senders : opt.in_flight;
@@ -425,9 +438,11 @@ int main(int argc, char** argv) {
   };
   if (args.count("dialect")) opt.dialect = args["dialect"];
   if (args.count("mode")) opt.mode = args["mode"];
+  if (args.count("name")) opt.name = args["name"].substr(0, 16);
   number("port", opt.port), number("connections", opt.connections), number("rooms", opt.rooms);
   number("publishers", opt.publishers), number("in-flight", opt.in_flight), number("rate", opt.rate);
   number("seconds", opt.seconds), number("warmup", opt.warmup), number("connecting", opt.connecting);
+  number("cid", opt.cid), number("server-pid", opt.server_pid);
   opt.seconds = std::min(opt.seconds, 120.0);
 
   rlimit files{};
@@ -443,10 +458,12 @@ int main(int argc, char** argv) {
     room_size[size_t(i % opt.rooms)]++;
   }
   uint64_t begin = now_ns();
+  double server = server_seconds();
   connect_all(begin + 120ull * 1000000000ull);
   double connect_seconds = double(now_ns() - begin) / 1e9;
 
-  double cpu = 0, wall = 1;
+  double wall = connect_seconds, cpu = cpu_seconds();
+  server = server_seconds() - server;
   if (opt.mode == "idle") {
     printf("ready\n");
     fflush(stdout);
@@ -460,20 +477,22 @@ int main(int argc, char** argv) {
     run_until(now_ns() + uint64_t(opt.warmup * 1e9));
     measuring = true;
     uint64_t completed_before = completed, t0 = now_ns();
-    double cpu0 = cpu_seconds();
+    double cpu0 = cpu_seconds(), server0 = server_seconds();
     run_until(t0 + uint64_t(opt.seconds * 1e9));
     measuring = false;
     wall = double(now_ns() - t0) / 1e9;
     cpu = cpu_seconds() - cpu0;
+    server = server_seconds() - server0;
     completed -= completed_before;
     stopping = true;
   }
   printf("{\"connected\":%d,\"connect_seconds\":%.4f,\"connects_per_second\":%.0f,\"replayed\":%llu,"
          "\"seconds\":%.3f,\"deliveries\":%llu,\"deliveries_per_second\":%.0f,\"messages_completed\":%llu,"
-         "\"acks_per_second\":%.0f,\"errors\":%llu,\"closed\":%llu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"generator_cpu\":%.2f}\n",
+         "\"acks_per_second\":%.0f,\"errors\":%llu,\"closed\":%llu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
+         "\"generator_seconds\":%.3f,\"server_seconds\":%.3f}\n",
          ready_count, connect_seconds, ready_count / connect_seconds, (unsigned long long)replayed, wall,
          (unsigned long long)deliveries, double(deliveries) / wall, (unsigned long long)completed, double(acks) / wall,
          (unsigned long long)errors, (unsigned long long)closed_by_peer, latency.total ? latency.ms(0.5) : 0.0,
-         latency.total ? latency.ms(0.99) : 0.0, cpu / wall);
+         latency.total ? latency.ms(0.99) : 0.0, cpu, server);
   return closed_by_peer ? 1 : 0;
 }
