@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from palaver.cli.review_exchange import export, import_, merge
 from palaver.cli.review_run import refusing, resume, run, summary
-from palaver.crdt.clock import wall_milliseconds
+from palaver.cli.review_show import judges, report, stats
+from palaver.review import shelf
 from palaver.review.check import check as check_text
 from palaver.review.errors import ReviewError
-from palaver.review.folder import Folder, find
 from palaver.review.published import decode
 from palaver.review.reports.compatible import render
 
@@ -20,17 +21,23 @@ def review() -> None:
     """Blind peer review: models answer, each grades all the others without knowing whose answer it is."""
 
 
-review.add_command(run)
-review.add_command(resume)
+for _command in (run, resume, report, stats, judges, merge, import_, export):
+    review.add_command(_command)
 
 
 @review.command()
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("evaluations"))
 def status(path: Path) -> None:
     """Say how far the evaluations in PATH are: one line for each."""
-    for folder in refusing(lambda: find(path)):
-        matrix = refusing(lambda folder=folder: Folder(folder, "reader", wall_milliseconds).matrix())  # type: ignore[misc]  # a default binds the loop's variable
-        click.echo(f"{folder.name}  {matrix.evaluation.question.id}: {summary(matrix)}")
+    for entry in refusing(lambda: shelf.read_all([path])):
+        about = f"{entry.path.name}  {entry.published.question_id}: "
+        click.echo(about + (summary(entry.matrix) if entry.matrix is not None else _imported(entry)))
+
+
+def _imported(entry: shelf.Entry) -> str:
+    winner = entry.published.winner
+    won = f"{winner.name} won with {winner.score:.2f}" if winner else "nobody won"
+    return f"imported, {entry.published.matrix_size} cells, {won}"
 
 
 @review.command()

@@ -7,7 +7,6 @@ Invariants: a label says nothing about whose answer it is and differs for each j
 that it encloses.
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -19,7 +18,7 @@ _SEPARATOR = "\x1f"
 
 def derive(seed: str, *parts: str) -> bytes:
     """32 bytes that depend on the seed and on every part."""
-    return hmac.new(seed.encode(), _SEPARATOR.join(parts).encode(), hashlib.sha256).digest()
+    return hmac.digest(seed.encode(), _SEPARATOR.join(parts).encode(), "sha256")
 
 
 def label(seed: str, judge: str, subject: str) -> str:

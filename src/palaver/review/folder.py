@@ -69,6 +69,19 @@ class Folder:
         while data:
             data = data[os.write(self._descriptor, data) :]
 
+    def take_over(self, other: Ledger) -> int:
+        """Write everything that another replica knows and this folder does not; returns how many writes were new.
+
+        Raises `LedgerError` if it is another evaluation's.
+        """
+        if len(self.ledger) and other.evaluation != self.ledger.evaluation:
+            mine, theirs = self.ledger.evaluation.id, other.evaluation.id
+            raise LedgerError(f"{theirs} cannot be merged into {mine}: they are different evaluations.")
+        new = [line for line in other.lines() if self.ledger.apply([line])]
+        for line in new:
+            self.write(line)
+        return len(new)
+
     async def append(self, record: Record, claim: Claim | None = None) -> None:
         """Keep a record. Raises `ClaimLostError` if the claim it was made under is no longer held."""
         if claim is not None and not await claim.held():
@@ -132,6 +145,17 @@ def create(root: Path, evaluation: Evaluation, replica: str, wall_milliseconds: 
     folder = Folder(path, replica, wall_milliseconds)
     folder.write(folder.ledger.add(evaluation))
     return folder
+
+
+def restore(root: Path, ledger: Ledger, replica: str, wall_milliseconds: Callable[[], int]) -> tuple[Folder, int]:
+    """The folder of a ledger's evaluation with all that the ledger knows; made if there is none under `root` yet.
+
+    Returns how many writes were new to it. Raises `LedgerError` if the folder is another evaluation's.
+    """
+    path = root / ledger.evaluation.id
+    (path / "journal").mkdir(parents=True, exist_ok=True)
+    folder = Folder(path, replica, wall_milliseconds)
+    return folder, folder.take_over(ledger)
 
 
 def find(path: Path) -> list[Path]:

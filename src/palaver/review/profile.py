@@ -56,7 +56,7 @@ def subject_of(matrix: Matrix) -> Subject:
         marks=[Mark(cell.judge, cell.subject, cell.score) for cell in matrix.scored if cell.score is not None],
         names={member.key: member.name for member in matrix.evaluation.panel},
         statuses={key: answer.status for key, answer in matrix.answers.items()},
-        habits={judge.key: _habits(matrix, judge.key) for judge in matrix.evaluation.judges},
+        habits={judge.key: habits_of(matrix, judge.key) for judge in matrix.evaluation.judges},
     )
 
 
@@ -65,7 +65,8 @@ def marks_of(document: Published) -> list[Mark]:
     return [Mark(cell.judge_key, cell.respondent_key, cell.weighted_score) for cell in document.judgments]
 
 
-def _habits(matrix: Matrix, judge: str) -> Habits:
+def habits_of(matrix: Matrix, judge: str) -> Habits:
+    """What is known of one judge besides its marks."""
     given = [cell for cell in matrix.scored if cell.judge == judge and cell.grade is not None]
     texts = [cell.grade.justification for cell in given if cell.grade is not None]
     cut = [cell.grade for cell in given if matrix.answers[cell.subject].status == "cut"]

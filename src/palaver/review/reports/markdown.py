@@ -19,23 +19,23 @@ def render(dossier: Dossier) -> str:
     measured = dossier.measured
     parts = [
         f"# {dossier.grid.evaluation}: measured report",
-        *(f"* {name}: {_escaped(value)}" for name, value in wording.facts(dossier)),
+        *(f"* {name}: {escaped(value)}" for name, value in wording.facts(dossier)),
         "## First place",
-        _escaped(wording.winner(dossier)),
-        _escaped(measured.verdict),
+        escaped(wording.winner(dossier)),
+        escaped(measured.verdict),
         *_listed("## What cannot be compared", measured.reasons),
         "## Ranking",
-        _table(RANKING_HEADING, [ranking_row(line) for line in wording.in_order(measured)]),
+        table(RANKING_HEADING, [ranking_row(line) for line in wording.in_order(measured)]),
         *_listed("## Cut, continued and missing answers", wording.cut_answers(dossier)),
         *_listed("## Missing marks", wording.missing(dossier)),
     ]
     if measured.panel is not None:
-        parts += ["## Panel", _table(("Figure", "Value"), wording.panel(measured))]
-        parts += ["## Judges", _table(SHEET_HEADING, [sheet_row(sheet) for sheet in measured.judges])]
+        parts += ["## Panel", table(("Figure", "Value"), wording.panel(measured))]
+        parts += ["## Judges", table(SHEET_HEADING, [sheet_row(sheet) for sheet in measured.judges])]
         parts += [wording.SHEET_NOTE]
         parts += _listed("## Stability", wording.stability(measured))
     parts += [*_people(dossier), *_listed("## Limits", wording.LIMITS)]
-    return _spaced(parts)
+    return spaced(parts)
 
 
 def _people(dossier: Dossier) -> list[str]:
@@ -46,24 +46,26 @@ def _people(dossier: Dossier) -> list[str]:
         [dossier.grid.name(each.respondent), str(each.votes), wording.figure(each.mean), wording.figure(each.jury)]
         for each in people.answers
     ]
-    return ["## People", wording.people(people), _table(("Model", "Votes", "Mean vote", "Jury"), rows)]
+    return ["## People", wording.people(people), table(("Model", "Votes", "Mean vote", "Jury"), rows)]
 
 
 def _listed(heading: str, sentences: Sequence[str]) -> list[str]:
-    return [heading, *(f"* {_escaped(sentence)}" for sentence in sentences)] if sentences else []
+    return [heading, *(f"* {escaped(sentence)}" for sentence in sentences)] if sentences else []
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *([_escaped(cell) for cell in row] for row in rows)]
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells are plain text."""
+    lines = [heading, ["---"] * len(heading), *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text on one line, without any meaning to Markdown."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def _spaced(parts: Sequence[str]) -> str:
-    """Blank lines between parts, none within a list."""
+def spaced(parts: Sequence[str]) -> str:
+    """The parts with blank lines between them, none within a list, ending in one newline."""
     text = ""
     for before, part in zip(("", *parts), parts, strict=False):
         together = before.startswith("* ") and part.startswith("* ")

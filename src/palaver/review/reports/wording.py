@@ -23,6 +23,10 @@ def span(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"  # noqa: RUF001 - a dash
 
 
+def _count(number: int | None) -> str:
+    return "–" if number is None else str(number)  # noqa: RUF001 - a dash
+
+
 def percent(share: float | None) -> str:
     """A share in percent."""
     return "–" if share is None or share != share else f"{100 * share:.0f} %"  # noqa: PLR0124, RUF001 - as above
@@ -134,7 +138,8 @@ def sheet_row(sheet: Sheet) -> list[str]:
     )
     return [
         sheet.name, str(sheet.marks), figure(sheet.severity), figure(sheet.spread), figure(sheet.slope),
-        figure(sheet.tau), figure(sheet.misfit), cuts, attention, str(sheet.empty_justifications),
+        figure(sheet.tau), figure(sheet.misfit), cuts, attention, _count(sheet.empty_justifications),
+
     ]  # fmt: skip
 
 

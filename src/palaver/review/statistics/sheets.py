@@ -18,8 +18,8 @@ SUSPICIOUS_FIT = 1.5
 class Habits:
     """What is known of a judge besides its marks. `None` where it is not known."""
 
-    empty_justifications: int = 0
-    capped_justifications: int = 0
+    empty_justifications: int | None = None
+    capped_justifications: int | None = None
     cuts_shown: int | None = None
     cuts_seen: int | None = None
     attention: float | None = None
@@ -42,8 +42,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     slope: float | None
     tau: float | None
     misfit: float | None
-    empty_justifications: int
-    capped_justifications: int
+    empty_justifications: int | None
+    capped_justifications: int | None
     cuts_shown: int | None
     cuts_seen: int | None
     attention: float | None
