@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 DEADLINE_SECONDS = 20.0
 LISTENING = re.compile(r"Palaver is listening on (\S+)\n")
+PROGRAM = (sys.executable, "-m", "palaver")
 
 
 def palaver(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run `palaver` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "palaver", *arguments],
+        [*PROGRAM, *arguments],
         cwd=cwd,
         env=_environ(environ),
         capture_output=True,
@@ -48,11 +49,11 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, cwd: Path, **environ: str) -> Iterator[Server]:
+def serving(*arguments: str, cwd: Path, program: tuple[str, ...] = PROGRAM, **environ: str) -> Iterator[Server]:
     """Serve on a free port, and kill what is left at the end."""
     with (cwd / "stderr").open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "palaver", "serve", "--port", "0", *arguments],
+            [*program, "serve", "--port", "0", *arguments],
             cwd=cwd,
             env=_environ(environ),
             stdout=subprocess.PIPE,
