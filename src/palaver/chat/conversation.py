@@ -90,11 +90,7 @@ class Conversation:
         self._membership.drop_if_empty(room)
 
     def _may_enter(self, session: Session, request: requests.Join, now: float) -> bool:
-        assert session.person is not None
-        if not self._may(session, request.id, "join", request.room, now):
-            return False
-        if self._moderation.is_banned(request.room, session.person.user.id, now):
-            self._state.refuse(session, request.id, "forbidden", f"You are banned from {request.room}.", now)
+        if not self._may_read(session, request.id, request.room, now):
             return False
         most = self._state.settings.rooms
         if request.room not in session.rooms and len(session.rooms) + len(session.joining or ()) >= most:
@@ -124,6 +120,7 @@ class Conversation:
         picture = room.ring.picture(request.since, self._state.epoch, self._state.wall_ms(now))
         sent = {cid: None if seq is None else replies.SentAs(seq) for cid, seq in (fates or {}).items()}
         self._state.counts["recovered", picture.recovered] += 1
+        self._state.counts["replayed", picture.recovered] += len(picture.messages)
         self._state.send(
             session,
             replies.JoinAck(
@@ -163,7 +160,7 @@ class Conversation:
 
     def history(self, session: Session, request: requests.History, now: float) -> None:
         """Answer from memory where the room is there, else from the log."""
-        if not self._may(session, request.id, "join", request.room, now):
+        if not self._may_read(session, request.id, request.room, now):
             return
         room = self._state.rooms.get(request.room)
         if room is None or room.state is Loading.LOADING:
@@ -304,6 +301,15 @@ class Conversation:
         reserved = room.startswith(_RESERVED) and not session.rights.operator
         if reserved or not session.rights.allows(action, room):
             self._state.refuse(session, re, "forbidden", f"You may not {action} in {room}.", now)
+            return False
+        return True
+
+    def _may_read(self, session: Session, re: str, room: str, now: float) -> bool:
+        assert session.person is not None
+        if not self._may(session, re, "join", room, now):
+            return False
+        if self._moderation.is_banned(room, session.person.user.id, now):
+            self._state.refuse(session, re, "forbidden", f"You are banned from {room}.", now)
             return False
         return True
 

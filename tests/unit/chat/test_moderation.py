@@ -113,3 +113,15 @@ def test_a_decision_that_could_not_be_kept_is_said_to_be() -> None:
     world.commit(fail=True)
 
     assert moderator.last["code"] == "unavailable"
+
+
+def test_who_is_banned_reads_nothing_any_more() -> None:
+    world, moderator, ada = _world()
+    moderator.ask("send", room="lobby", text="for members")
+    owner = world.owner("u-eve", Rights())
+    assert owner.ask("history", room="lobby")["type"] == "ack"
+
+    moderator.ask("ban", room="lobby", user="u-eve")
+
+    assert owner.ask("history", room="lobby")["code"] == "forbidden"
+    assert ada.ask("history", room="lobby")["type"] == "ack"
