@@ -241,6 +241,7 @@ class Engine:
 
     def _handle(self, session: Session, request: requests.AnyRequest, now: float) -> None:
         kind = type(request)
+        self._state.requests[kind] += 1
         if kind in ALLOWED[session.phase]:
             self._requests[kind](session, request, now)
         else:

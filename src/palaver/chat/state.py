@@ -47,6 +47,8 @@ class State:
         self.rooms: dict[str, Room] = {}
         self.timers = Timers()
         self.counts: Counter[tuple[str, str]] = Counter()  # (what, which), read by the metrics
+        self.requests: Counter[type] = Counter()  # understood and within the limits, by kind
+        self.heartbeat_seconds = 0.0  # from a ping to its answer, summed up
         self.windows = None if settings.messages is None else UserWindows(settings.messages, settings.per_seconds)
         self.frame_bucket = _bucket(settings.frames_per_second, 2)
         self.room_bucket = _bucket(settings.room_messages_per_second, 1)

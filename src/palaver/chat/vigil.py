@@ -26,7 +26,9 @@ class Vigil:
     def heard(self, session: Session, now: float) -> None:
         """Any frame arrived."""
         session.last_in = now
-        if session.phase is Phase.READY:
+        if session.awaiting_since is not None and session.phase is Phase.READY:
+            self._state.heartbeat_seconds += now - session.awaiting_since
+            self._state.counts["heartbeats", "answered"] += 1
             session.awaiting_since = None
 
     def look(self, session: Session, now: float) -> None:
@@ -56,6 +58,7 @@ class Vigil:
             deadline = self._deadline(session, settings.heartbeat_timeout_seconds)
             if now < deadline:
                 return deadline
+            self._state.counts["heartbeats", "missed"] += 1
             self._admission.dismiss(session, _HEARTBEAT_LOST, now)
             return None
         last_out = max(session.last_out, *(room.last_broadcast for room in session.rooms.values()), session.last_out)

@@ -35,6 +35,7 @@ class Connection(Inbound, asyncio.Protocol):
         "congested",
         "ip",
         "lagging_since",
+        "number",
         "out",
         "rooms",
         "transport",
@@ -45,6 +46,7 @@ class Connection(Inbound, asyncio.Protocol):
         self._shell = shell
         self.transport = transport
         self.ip = ip
+        self.number = 0  # the shell's: which connection since its start, for the log
         self.rooms: tuple[FanoutRoom, ...] = ()  # the fan-out's
         self.out: list[bytes] | None = None  # the fan-out's
         self.lagging_since: float | None = None  # the fan-out's
@@ -57,7 +59,7 @@ class Connection(Inbound, asyncio.Protocol):
         self._linger: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection {id(self):x} {self.ip}{' closing' if self.closing else ''}>"
+        return f"<Connection {self.number} {self.ip}{' closing' if self.closing else ''}>"
 
     def begin(self, data: bytes) -> None:
         """Take over the transport; `data` is what was read after the handshake."""

@@ -364,6 +364,11 @@ class Fanout:
         return sum(room.backlog.waiting_bytes(reader) for room in reader.rooms if room.backlog is not None)
 
     @property
+    def waiting_bytes(self) -> list[int]:
+        """What waits for each reader that lags, for the metrics."""
+        return [reader.buffered + self._missed_bytes(reader) for reader in self._lagging]
+
+    @property
     def rooms(self) -> int:
         """How many rooms have a connection."""
         return len(self._rooms)

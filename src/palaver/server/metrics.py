@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from palaver import __version__
 from palaver.chat.errors import CLOSES, ERRORS
+from palaver.chat.requests import TYPES
 from palaver.server.http.services import Services
 from palaver.server.log import Histogram
 
@@ -47,6 +48,11 @@ def _counts(what: str) -> Callable[[Services], dict[str, float]]:
     return lambda services: {
         which: count for (kind, which), count in services.engine.state.counts.items() if kind == what
     }
+
+
+def _requests(services: Services) -> Samples:
+    asked = services.engine.state.requests
+    return tuple((name, asked[kind]) for name, kind in TYPES.items())
 
 
 def _closes(services: Services) -> dict[str, float]:
@@ -88,7 +94,10 @@ METRICS: tuple[Row, ...] = (
         _one(lambda s: s.shell.stats.subscriptions)),
     Row("recovered", "counter", "Joins by what the reader had missed: nothing asked, everything given, a gap.",
         _all(("none", "full", "gap"), _counts("recovered")), "result"),
+    Row("replayed", "counter", "Messages in the answers to these joins.",
+        _all(("none", "full", "gap"), _counts("replayed")), "result"),
     # traffic
+    Row("requests", "counter", "Requests of clients that were understood, by kind.", _requests, "type"),
     Row("frames_received", "counter", "Frames from clients, by kind.",
         lambda s: (("text", s.shell.stats.text_in), ("binary", s.shell.stats.binary_in),
                    ("control", s.shell.stats.control_in)), "kind"),
@@ -103,7 +112,19 @@ METRICS: tuple[Row, ...] = (
     Row("errors", "counter", "Errors sent to clients, by code.", _all(ERRORS, _counts("errors")), "code"),
     Row("rate_limited", "counter", "Requests over a limit, by whose it is.",
         _all(("user", "connection", "room", "ip"), _counts("rate_limited")), "scope"),
+    Row("delivery_seconds", "histogram",
+        "Time from taking a message to having stored and broadcast it; of each commit the one that waited longest.",
+        lambda s: s.shell.stats.delivery_seconds),
+    # heartbeats
+    Row("heartbeats", "counter", "Pings of the server by what became of them; who misses one is closed with 4102.",
+        _all(("answered", "missed"), _counts("heartbeats")), "result"),
+    Row("heartbeat_seconds", "counter", "Time until pings were answered, summed up.",
+        _one(lambda s: s.engine.state.heartbeat_seconds)),
     # slow readers
+    Row("waiting_bytes", "gauge", "Bytes that wait for all readers that lag.",
+        _one(lambda s: sum(s.shell.fanout.waiting_bytes))),
+    Row("waiting_max_bytes", "gauge", "Bytes that wait for the slowest of them.",
+        _one(lambda s: max(s.shell.fanout.waiting_bytes, default=0))),
     Row("lagging", "gauge", "Connections that read too slowly just now.", _one(lambda s: s.shell.stats.lagging)),
     Row("lagged", "counter", "Times a connection began to lag.", _one(lambda s: s.shell.stats.lagging_total)),
     Row("typing_dropped", "counter", "Typing frames dropped for slow readers.",
@@ -114,6 +135,8 @@ METRICS: tuple[Row, ...] = (
         _one(lambda s: s.shell.stats.slowed_down)),
     # identity
     Row("authentications", "gauge", "Tokens being verified.", _one(lambda s: s.shell.stats.authentications)),
+    Row("verify_seconds", "histogram", "Time to verify a token, with the fetch of keys where one was needed.",
+        lambda s: s.shell.stats.verify_seconds),
     Row("key_fetches", "counter", "Fetches of keys from the JWKS URL, by result.",
         lambda s: () if s.keys is None else (
             ("failed", s.keys.failures), ("fetched", s.keys.fetches - s.keys.failures)), "result"),

@@ -130,6 +130,7 @@ class Shell:
         self.stats.opened += 1
         self.stats.connections += 1
         self.connections.add(connection)
+        connection.number = self.stats.opened
         journal.debug("connection_opened", connection=repr(connection))
         faults = self.stats.faults
         self._event(self.engine.connected, connection, connection.ip, self.clock())
@@ -180,7 +181,9 @@ class Shell:
             else:
                 self.perform(effects)
             if not length_hint(answers):
-                return
+                break
+        if results and isinstance(oldest := results[0], fx.Stored):
+            self.stats.delivery_seconds.observe(self.clock() - oldest.job.accepted)
 
     def _event(self, tell: Callable[..., Iterable[Effect]], *arguments: object) -> None:
         try:
@@ -274,25 +277,30 @@ class Shell:
         if self.stats.authentications >= self.bounds.authentications:
             self._authenticated(connection, re, Refusal("unavailable", "Too many are signing in. Try again soon."))
             return
+        began = self.clock()
         try:
             verdict = self._verify(effect.token)
         except Exception as error:  # noqa: BLE001 - whatever the verifier stumbled over, its user gets an answer
             self._verify_failed(connection, re, error)
             return
         if not inspect.isawaitable(verdict):
+            self.stats.verify_seconds.observe(self.clock() - began)
             self._authenticated(connection, re, verdict)
             return
-        task = self.loop.create_task(self._await_verdict(connection, re, verdict))
+        task = self.loop.create_task(self._await_verdict(connection, re, verdict, began))
         self._verifying.setdefault(connection, set()).add(task)
         self.stats.authentications += 1
         task.add_done_callback(lambda done: self._verified(connection, done))
 
-    async def _await_verdict(self, connection: AnyConnection, re: str, verdict: Awaitable[Verdict]) -> None:
+    async def _await_verdict(
+        self, connection: AnyConnection, re: str, verdict: Awaitable[Verdict], began: float
+    ) -> None:
         try:
             known = await verdict
         except Exception as error:  # noqa: BLE001 - as above
             self._verify_failed(connection, re, error)
         else:
+            self.stats.verify_seconds.observe(self.clock() - began)
             self._authenticated(connection, re, known)
 
     def _verified(self, connection: AnyConnection, task: asyncio.Task[None]) -> None:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from palaver.server.log import Histogram
+
 
 class Stats:
     """Counters only grow; gauges say so in their comment."""
@@ -16,6 +18,7 @@ class Stats:
         "connections",
         "control_in",
         "deliveries",
+        "delivery_seconds",
         "faults",
         "http_connections",
         "lagging",
@@ -31,6 +34,7 @@ class Stats:
         "subscriptions",
         "text_in",
         "typing_dropped",
+        "verify_seconds",
         "writes",
     )
 
@@ -60,3 +64,6 @@ class Stats:
         self.stalls = 0  # times the loop stood still for long
         self.loop_lag_seconds = 0.0  # gauge: how late the last tick was
         self.loop_lag_max_seconds = 0.0
+        # from taking a message to having broadcast it; of each commit the message that waited longest
+        self.delivery_seconds = Histogram((0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0))
+        self.verify_seconds = Histogram((0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 0.5, 1.0, 5.0))
