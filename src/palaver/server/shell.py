@@ -290,7 +290,7 @@ class Shell:
         task = self.loop.create_task(self._await_verdict(connection, re, verdict, began))
         self._verifying.setdefault(connection, set()).add(task)
         self.stats.authentications += 1
-        task.add_done_callback(lambda done: self._verified(connection, done))
+        task.add_done_callback(lambda done: self._verified(connection, done, verdict))
 
     async def _await_verdict(
         self, connection: AnyConnection, re: str, verdict: Awaitable[Verdict], began: float
@@ -303,8 +303,10 @@ class Shell:
             self.stats.verify_seconds.observe(self.clock() - began)
             self._authenticated(connection, re, known)
 
-    def _verified(self, connection: AnyConnection, task: asyncio.Task[None]) -> None:
+    def _verified(self, connection: AnyConnection, task: asyncio.Task[None], verdict: Awaitable[Verdict]) -> None:
         self.stats.authentications -= 1
+        if inspect.iscoroutine(verdict):
+            verdict.close()  # for a task that was cancelled before its first step and never awaited it
         tasks = self._verifying.get(connection)
         if tasks is not None:
             tasks.discard(task)

@@ -115,7 +115,8 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True,
     key = b"\x01\x80\xfe\x37"
     if not masked:
         return head + payload
-    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    keys = (key * (length // 4 + 1))[:length]
+    return head + key + (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(length, "big")
 
 
 _payloads = st.one_of(
