@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from palaver.chat.commands import Objection
 from palaver.chat.effects import (
     Append,
     Authenticate,
     Broadcast,
     Close,
+    Consider,
     Effect,
     Failed,
     Fates,
@@ -22,6 +24,7 @@ from palaver.chat.effects import (
     Loaded,
     LogJob,
     LogResult,
+    Obey,
     Page,
     Paged,
     Redact,
@@ -171,6 +174,9 @@ class World:
         self.ids = count(1)
         self.log = log or ModelLog()
         self.verifying: list[Authenticate] = []
+        self.objection: Objection | None = None  # to every command
+        self.considered: list[Consider] = []
+        self.obeyed: list[Obey] = []
         draws = count(1)
         self.engine = Engine(
             settings or ChatSettings(),
@@ -253,6 +259,11 @@ class World:
                 case Close(connection=Peer() as peer):
                     assert not peer.rooms, "a closed connection is in no room"
                     peer.closed = effect.code
+                case Consider():
+                    self.considered.append(effect)
+                    self.perform(self.engine.considered(effect, self.objection, self.now))
+                case Obey():
+                    self.obeyed.append(effect)
                 case Authenticate():
                     self.verifying.append(effect)
                 case Append() | Load() | Page() | Fates() | Redact() | Save():

@@ -12,6 +12,7 @@ lives.
 from msgspec import UNSET, Raw
 
 from palaver.chat import replies, requests
+from palaver.chat.commands import Commands, is_command
 from palaver.chat.effects import (
     Append,
     Broadcast,
@@ -20,6 +21,7 @@ from palaver.chat.effects import (
     Found,
     Load,
     Loaded,
+    Obey,
     Page,
     Paged,
     Redact,
@@ -32,7 +34,7 @@ from palaver.chat.limits import SlidingWindow, milliseconds
 from palaver.chat.membership import Membership
 from palaver.chat.moderation import Moderation
 from palaver.chat.names import room_problem, text_problem
-from palaver.chat.records import Message
+from palaver.chat.records import Message, is_ours
 from palaver.chat.rights import Action
 from palaver.chat.rooms import Loading, Room
 from palaver.chat.session import Session
@@ -51,6 +53,7 @@ class Conversation:
         self._state = state
         self._membership = membership
         self._moderation = moderation
+        self._commands = Commands(state)
         self._message_ids = message_ids
 
     # ---- joining ----
@@ -195,19 +198,23 @@ class Conversation:
             return
         if not self._within_limits(session, room or state.rooms.get(request.room), request, now):
             return
-        state.out.append(
-            Append(
-                connection=session.connection,
-                re=request.id,
-                room=request.room,
-                user=person.user,
-                text=request.text,
-                cid=request.cid,
-                mid=self._message_ids.next(),
-                time=state.wall_ms(now),
-                accepted=now,
-            )
+        command = is_command(request.text) and not is_ours(person.user)
+        job = Append(
+            connection=session.connection,
+            re=request.id,
+            room=request.room,
+            user=person.user,
+            text=request.text,
+            cid=request.cid,
+            mid=self._message_ids.next(),
+            time=state.wall_ms(now),
+            command=command,
+            accepted=now,
         )
+        if command:
+            self._commands.propose(session, job, now)
+        else:
+            state.out.append(job)
 
     def stored(self, result: Stored, now: float) -> None:
         """The log has committed a message: show it to the room and acknowledge it."""
@@ -220,6 +227,8 @@ class Conversation:
         else:
             state.counts["sends", "stored"] += 1
             self._show(result, now)
+        if job.command:
+            state.out.append(Obey(job, result.seq, result.mid))
         session = state.sessions.get(job.connection)
         if session is None:
             return

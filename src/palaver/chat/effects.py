@@ -80,6 +80,24 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
     token: str
 
 
+class Consider(msgspec.Struct, frozen=True, gc=False):
+    """Ask who carries commands out whether this one can be; nothing is stored yet. Answer: `Engine.considered`.
+
+    `moderates` is whether the sender moderates the room.
+    """
+
+    job: "Append"
+    moderates: bool
+
+
+class Obey(msgspec.Struct, frozen=True, gc=False):
+    """A command is stored: carry it out. Told once for each time it was sent, so `mid` must make it idempotent."""
+
+    job: "Append"
+    seq: int
+    mid: str
+
+
 # ---- towards the log ---------------------------------------------------------------------------------------------
 
 
@@ -97,6 +115,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     cid: str | None
     mid: str
     time: int
+    command: bool = False  # whether `Obey` follows when it is stored
     accepted: float = 0.0  # monotonic; the engine's own, for giving the place in the rate window back
 
 
@@ -205,4 +224,4 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 
 LogResult = Stored | Loaded | Paged | Found | Redacted | Saved | Failed
 
-Effect = Send | Broadcast | Subscribe | Unsubscribe | Close | Authenticate | LogJob
+Effect = Send | Broadcast | Subscribe | Unsubscribe | Close | Authenticate | Consider | Obey | LogJob

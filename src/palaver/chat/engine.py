@@ -13,9 +13,11 @@ from typing import Any
 
 from palaver.chat import replies, requests
 from palaver.chat.admission import Admission
+from palaver.chat.commands import Commands, Objection
 from palaver.chat.conversation import Conversation, MessageIds
 from palaver.chat.effects import (
     Connection,
+    Consider,
     Effect,
     Failed,
     Found,
@@ -67,6 +69,7 @@ class Engine:
         self._moderation = Moderation(state, self._membership, sanctions)
         ids = MessageIds(entropy(8))
         self._conversation = Conversation(state, self._membership, self._moderation, ids)
+        self._commands = Commands(state)
         self._vigil = Vigil(state, self._admission)
         self._requests: Mapping[type, Callable[[Session, Any, float], None]] = {
             requests.Auth: self._admission.auth,
@@ -170,6 +173,11 @@ class Engine:
         return self._state.take_out()
 
     # ---- what happens elsewhere ----
+
+    def considered(self, effect: Consider, objection: Objection | None, now: float) -> list[Effect]:
+        """A command can be carried out, so it is stored; or it cannot, and its sender is told why."""
+        self._commands.considered(effect, objection, now)
+        return self._state.take_out()
 
     def logged(self, results: Iterable[LogResult], now: float) -> list[Effect]:
         """The log answered, in the order it was asked. After a fault an iterator holds what was not looked at yet."""

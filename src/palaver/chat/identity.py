@@ -12,7 +12,7 @@ from typing import Literal, TypeGuard
 import msgspec
 
 from palaver.chat.names import name_problem
-from palaver.chat.records import User
+from palaver.chat.records import OURS, User
 from palaver.chat.rights import ClaimError, Rights, rights_from_claims
 
 SUBJECT_CHARS = 128
@@ -55,6 +55,8 @@ def identity_from_claims(
     subject, name = claims.get("sub"), claims.get("name")
     if not isinstance(subject, str) or not 1 <= len(subject) <= SUBJECT_CHARS or not subject.isprintable():
         return Refusal("invalid_token", f"The claim sub must be a string of 1 to {SUBJECT_CHARS} printable characters.")
+    if subject.startswith(OURS):
+        return Refusal("invalid_token", f"The claim sub must not begin with {OURS}: such users are the server itself.")
     if not isinstance(name, str):
         return Refusal("invalid_token", "The claim name must be a string.")
     if problem := name_problem(name):

@@ -6,12 +6,16 @@ names that look alike; a person who is not present costs nothing.
 """
 
 import hmac
+import string
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 from palaver.chat.names import skeleton
 from palaver.chat.records import User
 from palaver.chat.session import Session
+
+# Under these the server and its models speak.
+_RESERVED = frozenset(map(skeleton, ("Palaver", *(f"Answer {letter}" for letter in string.ascii_uppercase))))
 
 
 class Person:
@@ -48,7 +52,8 @@ class People:
 
     def is_free(self, name: str, user_id: str | None = None) -> bool:
         """Whether a guest may be called this: nobody else present has a name that looks the same."""
-        return self._names.get(skeleton(name), user_id) == user_id
+        plain = skeleton(name)
+        return plain not in _RESERVED and self._names.get(plain, user_id) == user_id
 
     def new_guest_id(self) -> str:
         """An id that nobody ever had."""

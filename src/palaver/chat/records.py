@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+OURS = "~"  # the ids of the server's own users begin with it, and so do the names of its rooms
 Durability = Literal["memory", "disk", "replicated"]
 
 
@@ -13,6 +14,11 @@ class User(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     name: str
+
+
+def is_ours(user: User) -> bool:
+    """Whether it is a user of the server itself: a model, or the server's own voice. Nobody can sign in as one."""
+    return user.id.startswith(OURS)
 
 
 class Position(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-Action = Literal["join", "send", "moderate"]
+Action = Literal["join", "send", "ask", "moderate"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 ROLES = ("moderator", "operator")
 GLOBS = 256  # in one token; every join and send walks them
@@ -30,12 +30,13 @@ class Rights(msgspec.Struct, frozen=True, gc=False):
 
     join: tuple[str, ...] = EVERYWHERE
     send: tuple[str, ...] = EVERYWHERE
+    ask: tuple[str, ...] = EVERYWHERE  # to spend money on models, where the server has any
     moderate: tuple[str, ...] = ()
     operator: bool = False
 
     def allows(self, action: Action, room: str) -> bool:
         """Say whether the user may do this in the room."""
-        globs = self.join if action == "join" else self.send if action == "send" else self.moderate
+        globs: tuple[str, ...] = getattr(self, action)
         return globs == EVERYWHERE or any(fnmatchcase(room, glob) for glob in globs)
 
 
@@ -45,8 +46,8 @@ GUEST = Rights()
 def rights_from_claims(rooms: object, roles: object) -> Rights:
     """Read the claims `rooms` and `roles`; None stands for a claim that the token does not have.
 
-    `rooms` is a list of globs (join and send there), or an object from glob to a list of actions; without it every
-    room may be joined and written to. The role `moderator` moderates everywhere; `operator` does too, and opens the
+    `rooms` is a list of globs (join, send and ask there), or an object from glob to a list of actions; without it every
+    room may be joined, written to and asked. The role `moderator` moderates everywhere; `operator` does too, and opens the
     HTTP administration.
 
     Raises:
@@ -69,9 +70,9 @@ def _roles(roles: object) -> frozenset[str]:
 
 def _globs(rooms: object) -> dict[Action, tuple[str, ...]]:
     if rooms is None:
-        return {"join": EVERYWHERE, "send": EVERYWHERE}
+        return {"join": EVERYWHERE, "send": EVERYWHERE, "ask": EVERYWHERE}
     if isinstance(rooms, list):
-        rooms = {_glob(glob): ["join", "send"] for glob in rooms}
+        rooms = {_glob(glob): ["join", "send", "ask"] for glob in rooms}
     if not isinstance(rooms, Mapping):
         raise ClaimError("rooms must be a list of globs, or an object from glob to a list of actions")
     if len(rooms) > GLOBS:

@@ -46,7 +46,7 @@ ALLOWED: Mapping[Phase, frozenset[type[requests.Request]]] = MappingProxyType(
 )
 
 
-_NO_RIGHTS = Rights(join=(), send=())
+_NO_RIGHTS = Rights(join=(), send=(), ask=())
 
 
 class Session:

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from palaver.chat import effects as fx
+from palaver.chat.commands import Objection
 from palaver.chat.effects import Connection as AnyConnection
 from palaver.chat.effects import Effect, LogJob, LogResult
 from palaver.chat.identity import Identity, Refusal
@@ -33,6 +34,8 @@ from palaver.server.stats import Stats
 
 TICK_SECONDS = 1.0  # the longest time between two ticks
 STALL_SECONDS = 0.25  # a tick that is later than this is a stall of the server, not of its peers
+
+_NO_SERVANT = Objection("forbidden", "This server has no models to ask. Its operator starts it with --models FILE.")
 
 _JSON_PING = b'{"type":"ping"}'
 
@@ -61,8 +64,21 @@ class Core(Protocol):
     def tick(self, now: float) -> Iterable[Effect]: ...
     def deadline(self) -> float | None: ...
     def stalled(self, seconds: float) -> None: ...
+    def considered(self, effect: fx.Consider, objection: Objection | None, now: float) -> Iterable[Effect]: ...
     def drain(self, window_seconds: float, now: float) -> Iterable[Effect]: ...
     def close_all(self, now: float) -> Iterable[Effect]: ...
+
+
+class Servant(Protocol):
+    """Who carries commands out. Neither method may block; an exception ends the one request with `internal`."""
+
+    def consider(self, effect: fx.Consider) -> Objection | None:
+        """Say what stands in the way of a command, if anything does."""
+        ...
+
+    def obey(self, effect: fx.Obey) -> None:
+        """Carry out what was stored."""
+        ...
 
 
 class JobTaker(Protocol):
@@ -95,6 +111,7 @@ class Shell:
         self.loop = asyncio.get_running_loop()
         self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow)
         self.connections: set[Connection] = set()
+        self.servant: Servant | None = None  # carries commands out; without one they are refused
         self._wall_clock = wall_clock
         self._verify = verify
         self._verifying: dict[AnyConnection, set[asyncio.Task[None]]] = {}
@@ -115,6 +132,8 @@ class Shell:
             fx.Authenticate: self._authenticate,
             fx.Redact: self._redact,
             fx.Save: self._save,
+            fx.Consider: self._consider,
+            fx.Obey: self._obey,
             **dict.fromkeys((fx.Append, fx.Load, fx.Page, fx.Fates), self._jobs.append),
         }
 
@@ -269,6 +288,20 @@ class Shell:
 
     def _too_slow(self, reader: Reader) -> None:
         self._event(self.engine.too_slow, cast("Connection", reader), self.clock())
+
+    # ---- commands ----
+
+    def _consider(self, effect: fx.Consider) -> None:
+        try:
+            objection = _NO_SERVANT if self.servant is None else self.servant.consider(effect)
+        except Exception as error:  # noqa: BLE001 - whatever the servant stumbled over, the sender gets an answer
+            self._fault(error, None)
+            objection = Objection("internal", "The server made a mistake. Nothing was stored.")
+        self._event(self.engine.considered, effect, objection, self.clock())
+
+    def _obey(self, effect: fx.Obey) -> None:
+        if self.servant is not None:
+            self.servant.obey(effect)
 
     # ---- tokens ----
 

@@ -4,26 +4,26 @@ from palaver.chat.rights import ACTIONS, GLOB_CHARS, GLOBS, GUEST, ClaimError, R
 
 
 def test_a_guest_may_join_and_send_everywhere_and_moderate_nowhere() -> None:
-    assert [GUEST.allows(action, "lobby") for action in ACTIONS] == [True, True, False]
+    assert [GUEST.allows(action, "lobby") for action in ACTIONS] == [True, True, True, False]
 
 
-def test_a_list_of_globs_means_join_and_send_there() -> None:
+def test_a_list_of_globs_means_join_send_and_ask_there() -> None:
     rights = rights_from_claims(["team-*", "lobby"], None)
-    assert [rights.allows(action, "team-a") for action in ACTIONS] == [True, True, False]
-    assert [rights.allows(action, "lobby") for action in ACTIONS] == [True, True, False]
-    assert [rights.allows(action, "Lobby") for action in ACTIONS] == [False, False, False]
+    assert [rights.allows(action, "team-a") for action in ACTIONS] == [True, True, True, False]
+    assert [rights.allows(action, "lobby") for action in ACTIONS] == [True, True, True, False]
+    assert [rights.allows(action, "Lobby") for action in ACTIONS] == [False, False, False, False]
 
 
 def test_an_object_gives_each_glob_its_actions() -> None:
-    rights = rights_from_claims({"news": ["join"], "t-?": ["join", "send"], "t-[ab]": ["moderate"]}, None)
-    assert rights == Rights(join=("news", "t-?"), send=("t-?",), moderate=("t-[ab]",))
+    rights = rights_from_claims({"news": ["join"], "t-?": ["join", "send"], "t-[ab]": ["moderate", "ask"]}, None)
+    assert rights == Rights(join=("news", "t-?"), send=("t-?",), ask=("t-[ab]",), moderate=("t-[ab]",))
     assert not rights.allows("send", "news")
     assert rights.allows("moderate", "t-a")
     assert not rights.allows("moderate", "t-c")
 
 
 def test_no_rooms_at_all_is_not_the_same_as_no_claim() -> None:
-    assert rights_from_claims([], None) == Rights(join=(), send=())
+    assert rights_from_claims([], None) == Rights(join=(), send=(), ask=())
     assert rights_from_claims(None, None) == Rights()
 
 

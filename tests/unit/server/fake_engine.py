@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from palaver.chat.commands import Objection
 from palaver.chat.effects import (
     Append,
     Authenticate,
     Broadcast,
     Close,
     Connection,
+    Consider,
     Effect,
     LogJob,
     LogResult,
@@ -115,6 +117,9 @@ class FakeEngine:
 
     def stalled(self, seconds: float) -> None:
         self.stalls.append(seconds)
+
+    def considered(self, effect: Consider, objection: Objection | None, now: float) -> list[Effect]:
+        return []
 
     def drain(self, window_seconds: float, now: float) -> list[Effect]:
         return [Send(connection, b'{"type":"notice","code":"shutdown"}') for connection in self.connections]
