@@ -40,7 +40,8 @@ class Commands:
         if spends and not session.rights.allows("ask", job.room):
             self._refuse(session, job, Objection("forbidden", f"You may not ask models in {job.room}."), now)
         else:
-            self._state.out.append(Consider(job, session.rights.allows("moderate", job.room)))
+            guest = session.person is not None and session.person.guest
+            self._state.out.append(Consider(job, guest, session.rights.allows("moderate", job.room)))
 
     def considered(self, effect: Consider, objection: Objection | None, now: float) -> None:
         """Whoever carries commands out has looked at it."""

@@ -228,7 +228,7 @@ class Conversation:
             state.counts["sends", "stored"] += 1
             self._show(result, now)
         if job.command:
-            state.out.append(Obey(job, result.seq, result.mid))
+            state.out.append(Obey(job, result.seq, result.mid, result.duplicate))
         session = state.sessions.get(job.connection)
         if session is None:
             return

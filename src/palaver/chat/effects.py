@@ -83,19 +83,21 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
 class Consider(msgspec.Struct, frozen=True, gc=False):
     """Ask who carries commands out whether this one can be; nothing is stored yet. Answer: `Engine.considered`.
 
-    `moderates` is whether the sender moderates the room.
+    `guest` is whether the sender has no token, `moderates` whether they moderate the room.
     """
 
     job: "Append"
+    guest: bool
     moderates: bool
 
 
 class Obey(msgspec.Struct, frozen=True, gc=False):
-    """A command is stored: carry it out. Told once for each time it was sent, so `mid` must make it idempotent."""
+    """A command is stored: carry it out. A `duplicate` was told before, unless the server was killed in between."""
 
     job: "Append"
     seq: int
     mid: str
+    duplicate: bool
 
 
 # ---- towards the log ---------------------------------------------------------------------------------------------

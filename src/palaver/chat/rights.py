@@ -47,8 +47,8 @@ def rights_from_claims(rooms: object, roles: object) -> Rights:
     """Read the claims `rooms` and `roles`; None stands for a claim that the token does not have.
 
     `rooms` is a list of globs (join, send and ask there), or an object from glob to a list of actions; without it every
-    room may be joined, written to and asked. The role `moderator` moderates everywhere; `operator` does too, and opens the
-    HTTP administration.
+    room may be joined, written to and asked. The role `moderator` moderates everywhere; `operator` does too, and opens
+    the HTTP administration.
 
     Raises:
         ClaimError: a claim has another shape, names an unknown action or role, or has too many or too long globs.

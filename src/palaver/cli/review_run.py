@@ -12,7 +12,6 @@ from typing import TypedDict, TypeVar, Unpack
 import click
 
 from palaver import __version__
-from palaver.cli import seating
 from palaver.cli.progress import Progress
 from palaver.crdt.clock import wall_milliseconds
 from palaver.review import bank, roster, rubric
@@ -23,6 +22,7 @@ from palaver.review.published import encode
 from palaver.review.records import Limits, Reopen
 from palaver.review.results import publish
 from palaver.review.runner import Pace, Runner
+from palaver.server.reviews import seating
 
 T = TypeVar("T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ Refuses to do: read settings, make the engine or the log; palaver.server.serve d
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Running:
         self._runner = runner
         self._servers: list[asyncio.Server] = []
         self._paths: list[Path] = []
+        self._ending_first: list[Callable[[], Awaitable[None]]] = []
 
     async def listen(self, address: Address) -> None:
         """Listen on one more address. Raises OSError where that is not possible."""
@@ -86,10 +87,16 @@ class Running:
         self._servers.clear()
         self._paths.clear()
 
+    def end_first(self, ending: Callable[[], Awaitable[None]]) -> None:
+        """Before anything else ends, end this: it works with the rooms and the log. It must be idempotent."""
+        self._ending_first.append(ending)
+
     async def stop(self) -> None:
         """End every connection now, finish the log and close it. Idempotent."""
         self.ready = False
         self.stop_accepting()
+        for ending in self._ending_first:
+            await ending()
         self._door.close()
         try:
             await self._runner.cleanup()

@@ -17,6 +17,7 @@ import structlog
 from palaver import __version__
 from palaver.breaker import CircuitBreaker
 from palaver.chat.engine import Engine
+from palaver.review.errors import ReviewError
 from palaver.server import clock
 from palaver.server.app import Address, Running, start
 from palaver.server.canary import Canary
@@ -27,6 +28,7 @@ from palaver.server.identity import Verifier
 from palaver.server.jwks import JwksSource, http_fetch
 from palaver.server.keys import Key, KeyFileError, operator_key, read_key_file
 from palaver.server.log import Log, LogError, MemoryLog, Retention, SqliteLog
+from palaver.server.reviews.opening import opened
 from palaver.server.settings import ListenSettings, Settings
 from palaver.server.shell import Shell
 
@@ -88,8 +90,13 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> tuple[Runnin
         clock=clock.monotonic,
         wall_clock=clock.wall,
     )
+    try:
+        reviews = await stack.enter_async_context(opened(settings, shell))
+    except ReviewError as error:
+        raise StartError(str(error)) from error
     services = Services(
         settings=settings,
+        reviews=reviews,
         shell=shell,
         engine=engine,
         log=log,
@@ -104,6 +111,9 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> tuple[Runnin
     stack.push_async_callback(running.stop)
     stack.push_async_callback(canary.close)
     services.running = running
+    if reviews is not None:
+        running.end_first(reviews.close)
+        await reviews.resume()
     canary.watch(running)
     return running, services
 

@@ -40,6 +40,7 @@ def test_a_repeated_command_is_told_again_under_the_first_mid() -> None:
     for _ in range(2):
         ada.ask("send", room="lobby", text="/ask why?", cid="c1")
     assert len({obey.mid for obey in world.obeyed}) == 1
+    assert [obey.duplicate for obey in world.obeyed] == [False, True]
 
 
 def test_a_command_that_cannot_be_carried_out_is_told_to_its_sender_only_and_costs_nothing() -> None:
@@ -71,7 +72,7 @@ def test_asking_needs_the_right_to_ask_and_voting_does_not() -> None:
     assert ada.ask("send", room="lobby", text="/ask why?")["code"] == "forbidden"
     assert ada.ask("send", room="lobby", text="/vote A")["type"] == "ack"
     assert ada.ask("send", room="attic", text="/ask why?")["type"] == "ack"
-    assert [effect.moderates for effect in world.considered] == [False, False]
+    assert [(effect.guest, effect.moderates) for effect in world.considered] == [(False, False)] * 2
 
 
 def test_what_the_servers_own_users_say_is_never_a_command() -> None:

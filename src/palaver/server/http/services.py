@@ -11,13 +11,17 @@ from palaver.server.app import Running
 from palaver.server.canary import Canary
 from palaver.server.jwks import JwksSource
 from palaver.server.log import Log
+from palaver.server.reviews.owner import Reviews
 from palaver.server.settings import Settings
 from palaver.server.shell import Shell
 
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """Everything a handler may need. `keys` is where keys come from a URL; `running` once the server listens."""
+    """Everything a handler may need.
+
+    `keys` is where keys come from a URL; `reviews` where there are models; `running` once the server listens.
+    """
 
     settings: Settings
     shell: Shell
@@ -25,6 +29,7 @@ class Services:
     log: Log
     verify: Callable[[str], Identity | Refusal | Awaitable[Identity | Refusal]]
     canary: Canary
+    reviews: Reviews | None = None
     keys: JwksSource | None = None
     running: Running | None = None
 

@@ -13,6 +13,7 @@ from palaver.server.settings.table import GROUPS, SETTINGS, Setting
 from palaver.server.settings.tree import (
     ListenSettings,
     OperationSettings,
+    ReviewSettings,
     Settings,
     StoreSettings,
     TokenSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "SETTINGS",
     "ListenSettings",
     "OperationSettings",
+    "ReviewSettings",
     "Setting",
     "Settings",
     "SettingsError",

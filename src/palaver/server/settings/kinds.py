@@ -104,6 +104,30 @@ def _plain(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Dollars:
+    """An amount of money of at least 0, to the cent of a cent; None ("off") for no cap."""
+
+    placeholder: str = "DOLLARS"
+    range: str = f"dollars from 0 to 1000000, or {OFF}"
+
+    def read(self, value: object) -> float | None:
+        if value == OFF:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(self.range)
+        try:
+            amount = float(value)
+        except ValueError:
+            raise ValueError(self.range) from None
+        if not 0 <= amount <= 1_000_000:
+            raise ValueError(self.range)
+        return amount
+
+    def text(self, value: object) -> str:
+        return OFF if value is None else str(value).removesuffix(".0")
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""
 

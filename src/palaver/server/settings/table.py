@@ -9,6 +9,7 @@ from pathlib import Path
 
 from palaver.server.settings.kinds import (
     Choice,
+    Dollars,
     File,
     KeyUrl,
     Kind,
@@ -135,6 +136,18 @@ CONNECTIONS = (
     Setting("slice-members", Whole(1, 1_000_000), 500, "Members of a room that are written to in one go."),
 )
 
+MODELS = (
+    Setting("models", File(), None, "TOML file with the models that rooms may ask; without it there are none."),
+    Setting("evaluations", File("DIR"), None, "Directory for evaluations instead of the one in the data directory."),
+    Setting("asking", Choice(("everybody", "token")), "everybody", "Who may ask models: guests too, or only tokens."),
+    Setting("evaluations-running", Whole(1, 1_000), 4, "Evaluations that work at the same time; others wait."),
+    Setting("evaluation-calls", Whole(1, 1_000), 20, "Calls to models under way in one evaluation."),
+    Setting("spend-evaluation", Dollars(), 1.0, "The most that one evaluation may cost."),
+    Setting("spend-user", Dollars(), 5.0, "The most that one user's evaluations may cost in 24 hours."),
+    Setting("spend-room", Dollars(), 10.0, "The most that one room's evaluations may cost in 24 hours."),
+    Setting("spend-server", Dollars(), 20.0, "The most that all evaluations may cost in 24 hours."),
+)
+
 OPERATION = (
     Setting("node", Text("NAME", "1 to 32 letters, digits and -", r"[A-Za-z0-9-]{1,32}"), "a1", "Name of this server."),
     Setting("drain-window", Seconds(0, 3600), 5.0, "Over how long clients are spread that must reconnect at shutdown."),
@@ -152,6 +165,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("Limits", LIMITS),
     ("Times", TIMES),
     ("Connections", CONNECTIONS),
+    ("Models", MODELS),
     ("Operation", OPERATION),
 )
 

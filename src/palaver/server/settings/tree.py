@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from palaver.chat.settings import ChatSettings
 from palaver.server.bounds import Bounds
+from palaver.server.reviews.budget import NANODOLLARS, Caps
 from palaver.server.settings.sources import SettingsError, Values
 
 
@@ -54,6 +55,18 @@ class OperationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSettings:
+    """Whom rooms may ask, how much at a time, and for how much money. Without `models` nobody."""
+
+    models: Path | None
+    directory: Path
+    guests_ask: bool
+    running: int
+    calls: int
+    caps: Caps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set."""
 
@@ -62,6 +75,7 @@ class Settings:
     tokens: TokenSettings
     chat: ChatSettings
     bounds: Bounds
+    reviews: ReviewSettings
     operation: OperationSettings
 
 
@@ -87,6 +101,7 @@ def build(values: Values) -> Settings:
         ),
         chat=_chat(given),
         bounds=_bounds(given),
+        reviews=_reviews(given),
         operation=OperationSettings(
             node=given["node"],
             drain_window_seconds=given["drain-window"],
@@ -142,6 +157,21 @@ def _bounds(given: dict[str, Any]) -> Bounds:
         slow_seconds=given["heartbeat-interval"] + given["heartbeat-timeout"] if slow is None else slow,
         linger_seconds=given["linger"],
         slice_members=given["slice-members"],
+    )
+
+
+def _reviews(given: dict[str, Any]) -> ReviewSettings:
+    def capped(name: str) -> int | None:
+        dollars = given[f"spend-{name}"]
+        return None if dollars is None else round(dollars * NANODOLLARS)
+
+    return ReviewSettings(
+        models=given["models"],
+        directory=given["evaluations"] or given["data"] / "evaluations",
+        guests_ask=given["asking"] == "everybody",
+        running=given["evaluations-running"],
+        calls=given["evaluation-calls"],
+        caps=Caps(evaluation=capped("evaluation"), user=capped("user"), room=capped("room"), server=capped("server")),
     )
 
 

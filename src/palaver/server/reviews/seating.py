@@ -1,4 +1,4 @@
-"""Seats a panel: a client for each provider behind a circuit breaker of its own. Composition only."""
+"""Seats a panel: a client for each provider behind a circuit breaker of its own. Composition only, also for the CLI."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

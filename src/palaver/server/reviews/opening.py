@@ -1,0 +1,62 @@
+"""Composition: from settings to the owner of evaluations, with a guarded client for each provider."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from palaver.review import roster
+from palaver.review.claims import Claims
+from palaver.review.errors import ConfigurationError
+from palaver.review.folder import Folder, new_replica
+from palaver.review.runner import Pace
+from palaver.server import clock
+from palaver.server.reviews import seating
+from palaver.server.reviews.live import Live
+from palaver.server.reviews.owner import Bounds, Reviews
+from palaver.server.reviews.running import Surroundings
+from palaver.server.reviews.shelf import Shelf
+from palaver.server.reviews.voice import Voice
+from palaver.server.settings import Settings
+from palaver.server.shell import Shell
+
+
+@asynccontextmanager
+async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | None]:
+    """The owner, or None where the settings name no models. `resume` it when the server listens.
+
+    Raises ConfigurationError for a models file that cannot be used.
+    """
+    chosen = settings.reviews
+    if chosen.models is None:
+        yield None
+        return
+    try:
+        known = roster.parse(chosen.models.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The models file {chosen.models} cannot be read: {error}.") from error
+    around = Surroundings(
+        shelf=Shelf(chosen.directory, new_replica(), clock.wall_ms),
+        voice=Voice(shell, settings.chat.text_chars),
+        live=_live(shell),
+        claims=_claims,
+        pace=Pace(in_flight=chosen.calls),
+        wall_milliseconds=clock.wall_ms,
+    )
+    bounds = Bounds(running=chosen.running, caps=chosen.caps, guests_ask=chosen.guests_ask)
+    async with seating.clients(known, {provider.name for provider in known.provider}) as clients:
+        reviews = Reviews(known, clients, around, bounds)
+        shell.servant = reviews
+        try:
+            yield reviews
+        finally:
+            await reviews.close()
+
+
+def _live(shell: Shell) -> Callable[[str, str, Mapping[str, str]], Live]:
+    def made(room: str, evaluation: str, letters: Mapping[str, str]) -> Live:
+        return Live(shell.perform, room, evaluation, letters)
+
+    return made
+
+
+def _claims(folder: Folder) -> Claims:
+    return folder.claims
