@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from palaver.server.door import Door, upgrade_required
+from palaver.server.door import Door, late_upgrade
 from palaver.server.shell import Shell
 
 BACKLOG = 4_096  # connections that the kernel holds for us while the loop is busy
@@ -106,7 +106,7 @@ class Running:
 
 async def start(shell: Shell, addresses: Sequence[Address], app: web.Application) -> Running:
     """Start the shell and listen. `app` gets every request that is no WebSocket upgrade on the shell's path."""
-    app.router.add_route("*", shell.bounds.path, upgrade_required)
+    app.router.add_route("*", shell.bounds.path, late_upgrade)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     assert runner.server is not None, "setup makes the server"

@@ -1,7 +1,8 @@
 """The front door: reads the first request head of a connection and decides who serves it.
 
 A WebSocket upgrade on our path gets its handshake here, by the Sans-I/O `ServerProtocol` of the `websockets` library,
-and becomes a Connection. Everything else is handed to aiohttp on the same transport, with the bytes read so far.
+and becomes a Connection. Everything else is handed to aiohttp on the same transport, with the bytes read so far; an
+upgrade that comes later on such a connection (proxies reuse theirs) is taken back.
 
 Refuses to do: HTTP, beyond telling that something was wrong with the very first request. Invariants: until the head is
 whole a connection costs at most `head_bytes` and one place of `unfinished_handshakes`, and lasts at most
@@ -22,6 +23,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from palaver.server.connection import Connection
+from palaver.server.handover import Loan
 from palaver.server.origins import client_address, is_local_host, origin_allowed
 from palaver.server.shell import Shell
 
@@ -147,7 +149,7 @@ class Doorstep(asyncio.Protocol):
         self._door.shell.stats.http_connections += 1
         handler = self._door.http()
         transport.set_protocol(handler)
-        handler.connection_made(transport)
+        handler.connection_made(Loan(transport, self._door))
         handler.data_received(data)
 
     def _is_upgrade(self, head: bytes) -> bool:
@@ -155,6 +157,13 @@ class Doorstep(asyncio.Protocol):
         if len(parts) < 3 or parts[0] != b"GET" or parts[1].partition(b"?")[0] != self._door.path:
             return False
         return _UPGRADE.search(head) is not None
+
+    def take_over(self, transport: asyncio.Transport, head: bytes) -> None:
+        """Decide about an upgrade that came on a connection which had served other requests before."""
+        transport.set_protocol(self)
+        if not transport.is_reading():
+            transport.resume_reading()
+        self._shake_hands(transport, head, b"")
 
     def _shake_hands(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
         shell = self._door.shell
@@ -202,12 +211,28 @@ def _select_subprotocol(_handshake: ServerProtocol, offered: Sequence[Subprotoco
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-async def upgrade_required(_request: web.Request) -> web.Response:
-    """What aiohttp says on the WebSocket path: to a plain request, or to an upgrade on a kept-alive connection."""
+async def late_upgrade(request: web.Request) -> web.Response:
+    """What aiohttp's side does on the WebSocket path: takes an upgrade on a kept-alive connection back to the door.
+
+    A plain request gets 426. What a client sends before it has its answer is not taken (RFC 6455, 4.1, has it wait).
+    """
+    loan = request.transport
+    if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket" and isinstance(loan, Loan):
+        transport = loan.take_back()
+        request.protocol.connection_lost(None)  # as far as aiohttp can tell; the answer below goes nowhere
+        if transport is not None:
+            Doorstep(loan.door).take_over(transport, _head(request))
+        return web.Response()
     response = web.Response(
         status=426,
-        text="This path speaks WebSocket. Begin it with the first request on a new connection.\n",
+        text="This path speaks WebSocket.\n",
         headers={"Upgrade": "websocket", "Connection": "close"},
     )
     response.force_close()
     return response
+
+
+def _head(request: web.Request) -> bytes:
+    """The request's head, as it came."""
+    lines = [f"GET {request.raw_path} HTTP/1.1".encode("ascii", "surrogateescape")]
+    return b"\r\n".join([*lines, *(name + b": " + value for name, value in request.raw_headers), b"", b""])

@@ -86,12 +86,57 @@ async def test_a_plain_request_to_the_path_is_told_to_upgrade() -> None:
         assert b"Connection: close" in answer
 
 
-async def test_an_upgrade_on_a_kept_alive_connection_is_refused_clearly_and_closed() -> None:
+async def used(port: int, *requests: bytes) -> socket.socket:
+    """A connection that has served these requests already, as a proxy keeps them."""
+    loop, sock = asyncio.get_running_loop(), socket.socket()
+    sock.setblocking(False)
+    await loop.sock_connect(sock, ("127.0.0.1", port))
+    for request in requests:
+        await loop.sock_sendall(sock, request)
+        answer = b""
+        while b"a page" not in answer:
+            answer += await loop.sock_recv(sock, 65_536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    return sock
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+        [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] * 3,
+        [b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\na page"],
+        [b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n6\r\na page\r\n0\r\n\r\n"],
+    ],
+)
+async def test_an_upgrade_on_a_connection_that_served_http_before_becomes_a_connection(requests: list[bytes]) -> None:
     async with serving() as served:
-        answer = await talk(served.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", UPGRADE + b"\r\n")
-        assert b"a page" in answer
-        assert b"HTTP/1.1 426 " in answer
-        assert b"Connection: close" in answer
+        sock = await used(served.port, *requests)
+        before = asyncio.all_tasks()
+        async with connect(served.url, sock=sock, compression=None, proxy=None) as client:
+            assert await hear(client) == {"type": "hello", "ip": "127.0.0.1"}
+            for _ in range(3):
+                assert await ask(client, type="join", room="lobby") == {"type": "ack", "re": "1"}
+            await until(lambda: not [task for task in asyncio.all_tasks() - before if "aiohttp" in repr(task)])
+        await until(lambda: not served.shell.connections)
+        assert served.shell.stats.closed == {1000: 1}
+
+
+async def test_an_upgrade_right_behind_another_request_waits_for_its_answer() -> None:
+    async with serving() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + UPGRADE + b"\r\n")
+        answer = await reader.readuntil(b"101 Switching Protocols")
+        assert answer.index(b"200 OK") < answer.index(b"a page") < answer.index(b"101 Switching")
+        writer.close()
+
+
+async def test_pages_of_another_origin_are_refused_on_such_a_connection_too() -> None:
+    async with serving() as served:
+        sock = await used(served.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(served.url, sock=sock, origin=Origin("https://evil.example"), proxy=None)
+        assert refused.value.response.status_code == 403
 
 
 @pytest.mark.parametrize(
