@@ -81,9 +81,9 @@ def http() -> str:
     """Every HTTP operation."""
     rows = [(f"`{row.method} {row.path}`", row.summary, row.access) for row in ROUTES]
     return (
-        f"# HTTP\n\n{_MADE}Every request but those for anybody needs `Authorization: Bearer <token>`, also where "
-        "guests may chat: over HTTP there is no connection that could be one guest for longer than one message. "
-        "`palaver token --name ada` makes a token with the data directory's own key. Rights, limits and errors are "
+        f"# HTTP\n\n{_MADE}A request says who sends it with `Authorization: Bearer`, followed by a token "
+        "(`palaver token --name ada` makes one with the data directory's own key) or by the `session` of a guest who "
+        "is connected. Where guests may chat, a reader needs neither. Rights, limits and errors are "
         "those of the WebSocket; a user's messages count together, whichever way they come. "
         "`Idempotency-Key` is a message's `cid`. The full description is `GET /api/openapi.json`; the WebSocket's is "
         "`GET /api/asyncapi.json`.\n\n" + table(("operation", "what it does", "for"), rows)

@@ -1,7 +1,8 @@
 """Who calls, and one request of theirs put to the engine.
 
-Every request needs a bearer token, also where guests may chat: over HTTP there is no connection that could be one
-guest for longer than one message. `palaver token` makes tokens with the data directory's own key.
+A caller has a token, or is a guest with the session that `auth` gave out, for as long as that guest is present: over
+HTTP alone nobody becomes a guest, because there is no connection that could hold a name for longer than one message.
+Where guests may chat, anybody may read what any guest could read, within the limit of an address without a name.
 """
 
 import asyncio
@@ -12,11 +13,13 @@ import msgspec
 from aiohttp import web
 
 from palaver.chat.identity import Identity
+from palaver.chat.records import User
+from palaver.chat.rights import GUEST, Rights
 from palaver.server.caller import CallerRefused
 from palaver.server.http.answers import Refused
 from palaver.server.http.services import SERVICES, Services
 from palaver.server.http.throttle import Throttle
-from palaver.server.origins import client_address
+from palaver.server.origins import client_address, is_local_host
 
 THROTTLE = web.AppKey("throttle", Throttle)
 
@@ -27,13 +30,22 @@ _RE = "http"
 _RETRY_MS = 1_000
 
 
-async def identify(request: web.Request) -> Identity:
-    """The caller's identity. Raises Refused."""
+_READER = Identity(User("~reader", "~reader"), Rights(send=()), None, None)
+
+
+async def identify(request: web.Request, *, reading: bool = False) -> Identity:
+    """The caller's identity; with `reading`, also of one without a token where guests may chat. Raises Refused."""
     services = request.app[SERVICES]
     throttle, ip = request.app[THROTTLE], address(request, services)
     throttle.check(ip)
+    if reading and _may_read_unnamed(request, services):
+        throttle.failed(ip)  # it counts like a frame before `auth`
+        return _READER
     try:
-        verdict = services.verify(_bearer(request))
+        bearer = _bearer(request)
+        if bearer.count(".") == 1:  # a guest's session; a token has two dots
+            return _guest(services, bearer)
+        verdict = services.verify(bearer)
     except Refused:
         throttle.failed(ip)
         raise
@@ -49,11 +61,30 @@ async def identify(request: web.Request) -> Identity:
 def _bearer(request: web.Request) -> str:
     headers = request.headers.getall("Authorization", [])
     if not headers:
-        raise Refused("unauthenticated", "Send a token: Authorization: Bearer <token>. `palaver token` makes one.")
+        raise Refused(
+            "unauthenticated",
+            "Send `Authorization: Bearer` and a token, which `palaver token` makes, or a guest's session.",
+        )
     scheme, _, token = headers[0].partition(" ")
     if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
         raise Refused("invalid_token", "The Authorization header must be one: Bearer <token>.")
     return token.strip()
+
+
+def _may_read_unnamed(request: web.Request, services: Services) -> bool:
+    """Whether a guest could connect from where this request comes from, and it names nobody."""
+    if "Authorization" in request.headers or services.settings.chat.auth != "guest":
+        return False
+    # A page of a stranger that leads a name of its own here would be a page of ours to its browser.
+    return not services.shell.bounds.local_hosts_only or is_local_host(request.headers.get("Host"))
+
+
+def _guest(services: Services, session: str) -> Identity:
+    people = services.engine.state.people
+    person = people.get(people.guest_of(session) or "")
+    if person is None or not person.guest or services.settings.chat.auth != "guest":
+        raise Refused("invalid_token", "This guest's session is not known here, or the guest is not connected.")
+    return Identity(person.user, GUEST, None, None)
 
 
 async def identify_operator(request: web.Request) -> Identity:
@@ -66,7 +97,7 @@ async def identify_operator(request: web.Request) -> Identity:
 
 async def ask(request: web.Request, kind: str, fields: dict[str, Any]) -> bytes:
     """Put one request of the protocol to the engine for the caller; returns the reply's frame. Raises Refused."""
-    identity = await identify(request)
+    identity = await identify(request, reading=kind == "history")
     services = request.app[SERVICES]
     data = msgspec.json.encode({"type": kind, "id": _RE, **fields})
     try:

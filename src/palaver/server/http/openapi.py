@@ -9,7 +9,7 @@ import msgspec
 from palaver import __version__
 from palaver.chat import replies
 from palaver.server.http.answers import STATUS
-from palaver.server.http.routes import Route
+from palaver.server.http.routes import Access, Route
 from palaver.server.http.schemas import Schema, component_schemas, ref, without
 
 _PROTOCOL_FIELDS = ("type", "re")
@@ -21,6 +21,12 @@ _PARAMETERS: dict[str, Schema] = {
     "before": {"type": "integer", "minimum": 0},
     "after": {"type": "integer", "minimum": 0},
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+}
+_SECURITY: dict[Access, list[Schema]] = {
+    "anybody": [],
+    "reader": [{"token": []}, {}],  # no token is needed where guests may chat
+    "token": [{"token": []}],
+    "operator": [{"token": []}],
 }
 _ROOM_LIST: dict[str, Schema] = {
     "after": {"type": "string"},
@@ -68,7 +74,7 @@ def _operation(route: Route) -> Schema:
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": _responses(route),
-        "security": [] if route.access == "anybody" else [{"token": []}],
+        "security": _SECURITY[route.access],
     }
     if route.body is not None:
         operation["requestBody"] = {

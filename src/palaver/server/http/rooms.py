@@ -52,7 +52,7 @@ _NUMBERS = ("before", "after", "limit")
 
 async def list_rooms(request: web.Request) -> web.StreamResponse:
     """The rooms somebody is in and the caller may join, by name, with `after` and `limit` for pages."""
-    identity = await identify(request)
+    identity = await identify(request, reading=True)
     known = _query(request, ("after", "limit"))
     after, limit = known.get("after", ""), _number(known.get("limit", str(ROOMS_PER_PAGE)), "limit", 1, ROOMS_PER_PAGE)
     rooms = request.app[SERVICES].engine.state.rooms
@@ -93,7 +93,7 @@ async def delete_message(request: web.Request) -> web.StreamResponse:
 
 async def list_members(request: web.Request) -> web.StreamResponse:
     """Who is in a room now."""
-    identity, name = await identify(request), _room(request)
+    identity, name = await identify(request, reading=True), _room(request)
     services = request.app[SERVICES]
     if problem := room_problem(name):
         raise Refused("invalid_room", problem, field="room")

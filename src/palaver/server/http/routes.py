@@ -8,15 +8,16 @@ from palaver.chat import replies, requests
 from palaver.server.http import documents, health, rooms
 from palaver.server.http.rooms import Handler
 
-Access = Literal["anybody", "token", "operator"]
+Access = Literal["anybody", "reader", "token", "operator"]
 Answer = type[msgspec.Struct] | Literal["text", "document"]
 
 
 class Route(NamedTuple):
     """One operation.
 
-    `answer` is the struct of the answer's body; an ack loses its fields `type` and `re`. `body` is the protocol's
-    request whose fields, without `leave_out`, are the fields of the request's body.
+    For a `reader` no token is needed where guests may chat. `answer` is the struct of the answer's body; an ack loses
+    its fields `type` and `re`. `body` is the protocol's request whose fields, without `leave_out`, are the fields of
+    the request's body.
     """
 
     name: str
@@ -37,12 +38,12 @@ _USER = ("id", "room", "user")
 ROUTES: tuple[Route, ...] = (
     Route(
         "listRooms", "GET", "/api/rooms", rooms.list_rooms, "Rooms that somebody is in and you may join.",
-        rooms.RoomList,
+        rooms.RoomList, "reader",
         query=("after", "limit"),
     ),
     Route(
         "readMessages", "GET", f"{_ROOM}/messages", rooms.read_messages, "A page of a room's messages.",
-        replies.HistoryAck,
+        replies.HistoryAck, "reader",
         query=("before", "after", "limit"),
     ),
     Route(
@@ -53,7 +54,8 @@ ROUTES: tuple[Route, ...] = (
         "deleteMessage", "DELETE", _ROOM + "/messages/{seq}", rooms.delete_message,
         "Remove a message's text; its place in the order stays.", replies.RoomAck,
     ),
-    Route("listMembers", "GET", f"{_ROOM}/members", rooms.list_members, "Who is in a room.", rooms.MemberList),
+    Route("listMembers", "GET", f"{_ROOM}/members", rooms.list_members, "Who is in a room.", rooms.MemberList,
+          "reader"),
     Route(
         "listSanctions", "GET", f"{_ROOM}/sanctions", rooms.list_sanctions, "Bans, mutes and slow mode that stand.",
         rooms.SanctionList,

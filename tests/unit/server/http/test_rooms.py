@@ -139,11 +139,67 @@ async def test_the_limit_of_messages_counts_both_ways_together(site: Site) -> No
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer  ", "Basic YTpi", "Bearer x.y.z"])
 @pytest.mark.parametrize("path", ["/api/rooms", "/api/rooms/lobby/messages", "/api/rooms/lobby/members"])
-async def test_nothing_is_told_without_a_good_token(site: Site, header: str | None, path: str) -> None:
+async def test_nothing_is_told_without_a_good_token(tmp_path: Path, header: str | None, path: str) -> None:
+    key = tmp_path / "secret"
+    key.write_text("k" * 48)
+    async with serving(tmp_path, auth="token", token_key=str(key)) as site:
+        nobody = await site.caller(None)
+        response = await nobody.get(path, headers={} if header is None else {"Authorization": header})
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+        error = (await body(response, 401))["error"]
+        assert error["code"] == ("unauthenticated" if header is None else "invalid_token")
+
+
+async def test_where_guests_may_chat_anybody_may_read_but_nothing_else(site: Site) -> None:
+    await socket(site, "bob")
+    nobody, ada = await site.caller(None), await site.caller()
+    await body(await ada.post("/api/rooms/lobby/messages", json={"text": "hi"}), 201)
+    rooms = await body(await nobody.get("/api/rooms"), 200)
+    assert [(room["room"], room["member_count"], room["seq"]) for room in rooms["rooms"]] == [("lobby", 1, 1)]
+    page = await body(await nobody.get("/api/rooms/lobby/messages"), 200)
+    assert [message["text"] for message in page["messages"]] == ["hi"]
+    members = await body(await nobody.get("/api/rooms/lobby/members"), 200)
+    assert [user["name"] for user in members["members"]] == ["bob"]
+    for response in (
+        await nobody.post("/api/rooms/lobby/messages", json={"text": "x"}),
+        await nobody.put("/api/rooms/lobby/slow", json={"seconds": 5}),
+        await nobody.get("/api/rooms/lobby/sanctions"),
+        await nobody.get("/api/rooms", headers={"Authorization": "Bearer x.y.z"}),
+    ):
+        assert (await body(response, 401))["error"]["code"] in {"unauthenticated", "invalid_token"}
+    assert (await body(await nobody.get("/api/rooms/~canary/messages"), 403))["error"]["code"] == "forbidden"
+
+
+async def test_a_name_that_a_stranger_lets_lead_here_reads_nothing(site: Site) -> None:
+    """DNS rebinding: to its browser, the stranger's page would be one of ours."""
     nobody = await site.caller(None)
-    response = await nobody.get(path, headers={} if header is None else {"Authorization": header})
-    assert response.headers["WWW-Authenticate"].startswith("Bearer")
-    assert (await body(response, 401))["error"]["code"] == ("unauthenticated" if header is None else "invalid_token")
+    await body(await nobody.get("/api/rooms", headers={"Host": "rebound.example"}), 401)
+    await body(await nobody.get("/api/rooms", headers={"Host": "localhost:8000"}), 200)
+
+
+async def test_reading_without_a_name_is_limited_by_address(tmp_path: Path) -> None:
+    async with serving(tmp_path, ip_frames_per_second="1") as site:
+        nobody = await site.caller(None)
+        found = [(await nobody.get("/api/rooms")).status for _ in range(11)]
+        assert found == [200] * 10 + [429]
+
+
+async def test_a_guests_session_speaks_for_the_guest_while_they_are_here(site: Site) -> None:
+    bob = await site.stack.enter_async_context(connect(site.url.replace("http", "ws", 1) + "/ws", proxy=None))
+    await bob.send(json.dumps({"type": "auth", "id": "3", "name": "bob"}))
+    session = (await until(bob, re="3"))["session"]
+    await bob.send(json.dumps({"type": "join", "id": "4", "room": "lobby"}))
+    await until(bob, re="4")
+    nobody, headers = await site.caller(None), {"Authorization": f"Bearer {session}"}
+    await body(await nobody.post("/api/rooms/lobby/messages", json={"text": "hi"}, headers=headers), 201)
+    assert (await until(bob, type="message"))["user"]["name"] == "bob"
+    await body(await nobody.put("/api/rooms/lobby/bans/u-x", headers=headers), 403)
+    forged = {"Authorization": f"Bearer {session[:-1]}{'0' if session[-1] != '0' else '1'}"}
+    await body(await nobody.post("/api/rooms/lobby/messages", json={"text": "hi"}, headers=forged), 401)
+    await bob.send(json.dumps({"type": "leave", "id": "5", "room": "lobby"}))
+    await bob.close()
+    await site.services.shell.no_connections()
+    await body(await nobody.post("/api/rooms/lobby/messages", json={"text": "hi"}, headers=headers), 401)
 
 
 async def test_an_expired_token_is_refused(site: Site) -> None:
@@ -155,7 +211,8 @@ async def test_guessing_tokens_is_limited_by_address_and_costs_nobody_else(tmp_p
     async with serving(tmp_path, ip_frames_per_second="1", trusted_proxy="127.0.0.1") as site:
         nobody, ada = await site.caller(None), await site.caller()
         here, there = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
-        guesses = [await nobody.get("/api/rooms", headers=here) for _ in range(11)]
+        guess = here | {"Authorization": "Bearer x.y.z"}
+        guesses = [await nobody.get("/api/rooms", headers=guess) for _ in range(11)]
         assert [response.status for response in guesses] == [401] * 10 + [429]
         error = (await body(guesses[-1], 429))["error"]
         assert (error["scope"], error["retryable"]) == ("ip", True)
