@@ -42,7 +42,7 @@ def connect(
 
     Args:
         url: of the server, `http://host:port` or `ws://host:port/ws` (https and wss for TLS).
-        name: a guest's name; either this or `token`.
+        name: a guest's name; without it, and without `token`, one is made up.
         session: a guest's secret from an earlier `Chat.session`, to be the same user again.
         token: a token, or an async function that fetches one whenever one is needed.
         within: seconds until `async with` gives up with Unreachable; None tries for ever.
@@ -50,12 +50,14 @@ def connect(
         policy: times and bounds; see Policy.
 
     Raises:
-        ValueError: for a bad `url`, or neither or both of `name` and `token`.
+        ValueError: for a bad `url`, or both `name` and `token`.
         Closed: from `async with`, when the server refuses who we are. Its `error` says why.
         Unreachable: from `async with`, when the time is over.
     """
-    if (name is None) == (token is None):
-        raise ValueError("Give either a guest's name or a token: connect(url, name=...) or connect(url, token=...).")
+    if name is not None and token is not None:
+        raise ValueError("Give a guest's name or a token, not both: the token has a name.")
+    if name is None and token is None:
+        name = f"guest-{secrets.token_hex(4)}"
     source = token if callable(token) else None
     identity = Identity(
         name=name, session=session, token=token if isinstance(token, str) else None, renewable=source is not None

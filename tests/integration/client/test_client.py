@@ -120,3 +120,16 @@ async def test_the_states_of_the_link_are_told(tmp_path: Path) -> None:
     handshake = [Link.DIALLING, Link.GREETING, Link.ENTERING, Link.READY]
     assert states[:5] == [*handshake, Link.WAITING]
     assert states[-2:] == [Link.READY, Link.ENDED]
+
+
+async def test_a_program_that_does_not_say_who_it_is_is_a_guest_with_a_name_of_its_own(tmp_path: Path) -> None:
+    with serving(cwd=tmp_path) as server:
+        async with connect(server.url) as chat, connect(server.url) as other:
+            assert chat.user.name != other.user.name
+            async with asyncio.timeout(20):
+                await other.join("lobby").joined()
+                await other.send("lobby", "hello")
+                async for message in chat.join("lobby"):
+                    assert isinstance(message, Message)
+                    assert (message.text, message.user) == ("hello", other.user)
+                    break
