@@ -51,7 +51,14 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         signalled = asyncio.create_task(until_signal())
         await asyncio.sleep(0)  # from here on a signal drains
         url = public_url(settings.listen, running)
-        journal.info("listening", url=url, version=__version__, store=settings.store.store, auth=settings.chat.auth)
+        journal.info(
+            "listening",
+            url=url,
+            version=__version__,
+            store=settings.store.store,
+            auth=settings.chat.auth,
+            loop=type(running.shell.loop).__module__.partition(".")[0],
+        )
         announce(url)
         await signalled
         await drain(
