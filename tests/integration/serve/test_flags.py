@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from palaver.cli.main import main
 from palaver.server.settings import SETTINGS, effective, gather
-from tests.integration.serve.process import Server, palaver, serving
+from tests.integration.serve.process import Server, serving
 from tests.integration.serve.test_ways_in import ask, drained, private_pem, socket_url, token
 
 PROMISED: dict[str, str] = {
@@ -39,7 +41,7 @@ def test_a_promised_setting_is_a_flag_a_variable_and_a_key(name: str, text: str,
     by_variable = gather({}, {f"PALAVER_{name.upper().replace('-', '_')}": text}, None)[name].value
     by_key = gather({}, {}, config)[name].value
     assert by_flag == by_variable == by_key != SETTINGS[name].default
-    assert f"--{name} " in palaver("serve", "--help", cwd=tmp_path).stdout
+    assert f"--{name} " in CliRunner().invoke(main, ["serve", "--help"]).output
     shown = tomllib.loads(effective(gather({name: text}, {}, None)))[name]
     assert text in (str(shown), *(shown if isinstance(shown, list) else ()))
 
