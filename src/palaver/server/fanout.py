@@ -356,7 +356,8 @@ class Fanout:
         for reader in list(self._lagging):
             since = reader.lagging_since
             late = since is not None and now - since > self._bounds.slow_seconds
-            if late or reader.buffered + self._missed_bytes(reader) > self._bounds.waiting_bytes:
+            buffered = max(0, reader.buffered - self._bounds.answer_bytes)
+            if late or buffered + self._missed_bytes(reader) > self._bounds.waiting_bytes:
                 self._too_slow(reader)
 
     @staticmethod

@@ -33,6 +33,7 @@ from palaver.server.framing import text_frame
 from palaver.server.stats import Stats
 
 TICK_SECONDS = 1.0  # the longest time between two ticks
+LARGE_BYTES = 16_384  # answers so large are written at once
 STALL_SECONDS = 0.25  # a tick that is later than this is a stall of the server, not of its peers
 
 _NO_SERVANT = Objection("forbidden", "This server has no models to ask. Its operator starts it with --models FILE.")
@@ -256,6 +257,8 @@ class Shell:
             if effect.frame == _JSON_PING:
                 connection.send_ping()
             self.fanout.send(connection, text_frame(effect.frame))
+            if len(effect.frame) > LARGE_BYTES:
+                self.fanout.flush(connection)  # now, so that a full buffer stops the taking of requests in this turn
         elif isinstance(connection, HttpCaller):
             connection.answer(effect.frame)
 

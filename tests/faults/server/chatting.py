@@ -53,7 +53,7 @@ class ChatServer:
             proxy=None,
             ping_interval=None,
             close_timeout=0.2,
-            **options,
+            **({"max_size": None} | options),  # a hundred long messages are more than the library's default
         )
 
 

@@ -322,12 +322,12 @@ async def test_the_bytes_kept_for_those_that_lag_are_bounded() -> None:
 
 
 async def test_the_bytes_of_all_rooms_and_the_buffer_count_together() -> None:
-    at = Fixture(Bounds(waiting_bytes=1_000))
+    at = Fixture(Bounds(waiting_bytes=1_000, answer_bytes=300))
     slow = FakeReader()
     for room in ("a", "b"):
         at.fanout.subscribe(slow, room)
     await at.congest(slow)
-    slow.buffered = 500
+    slow.buffered = 800
     for room in ("a", "b"):
         at.say(b"x" * 238, room)
         at.fanout.check_lagging(0.0)
