@@ -106,7 +106,7 @@ class Runner:
     pace: Pace = Pace()
 
     def __post_init__(self) -> None:
-        self._matrix = self.ledger.matrix()
+        self._matrix = self._told = self.ledger.matrix()
         self._id = self._matrix.evaluation.id
         self._open = self._callable()
         self._under_way: dict[asyncio.Task[_Got], Call] = {}
@@ -119,7 +119,8 @@ class Runner:
 
     async def run(self) -> Matrix:
         """Go on until no call is open, or none may be made. Returns what the records amount to then."""
-        self._take_in()
+        self._look()
+        self._announce()
         self.tell(Started(self._id, len(self._open)))
         stopped: str | None = None
         try:
@@ -130,6 +131,7 @@ class Runner:
                 await self._wait()
         finally:
             await self._abandon()
+        self._announce()
         self.tell(Done(self._id, self._matrix, stopped if self._open else None))
         return self._matrix
 
@@ -181,7 +183,7 @@ class Runner:
         try:
             # Whoever had the claim before may have answered: its record was there before the claim was given back.
             await self.ledger.refresh()
-            self._take_in()
+            self._look()
             if all(each.task != call.task for each in self._open):
                 return _Got(call, claim, started, None)
             self.tell(self._started(call, claim))
@@ -226,11 +228,17 @@ class Runner:
             got.append(task.result())
         for each in got:
             await self._keep(each)
-        if got:
-            await self.ledger.sync()
         if self._elsewhere:
             await self.ledger.refresh()
-        self._take_in()
+        self._look()
+        if got:
+            # What the records open can start while the disk is written; nothing is told before it has been.
+            durable = self._matrix
+            self._start_calls()
+            await self.ledger.sync()
+            self._announce(durable)
+        else:
+            self._announce()
 
     def _pause(self) -> float | None:
         """Seconds until a call that waits for its time may start; `None` if only the end of a call can help."""
@@ -300,13 +308,19 @@ class Runner:
             return False, False
         return away_since is None or away_since > started, False
 
-    def _take_in(self) -> None:
-        """Compute the matrix afresh and tell what became settled."""
-        before, after = self._matrix, self.ledger.matrix()
+    def _look(self) -> None:
+        """Compute the matrix and the open calls afresh, if there are new records."""
+        found = self.ledger.matrix()
+        if found is not self._matrix:
+            self._matrix = found
+            self._open = self._callable()
+
+    def _announce(self, durable: Matrix | None = None) -> None:
+        """Tell what became settled since the last time, of what is known to survive the machine."""
+        before, after = self._told, self._matrix if durable is None else durable
         if after is before:
             return
-        self._matrix = after
-        self._open = self._callable()
+        self._told = after
         for key, answer in after.answers.items():
             if answer.settled and not before.answers[key].settled:
                 self.tell(Answered(self._id, answer))

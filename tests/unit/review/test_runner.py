@@ -266,6 +266,34 @@ async def test_what_is_told_is_already_in_the_folder(stub: stubs.Stub, tmp_path:
     assert missing == []
 
 
+async def test_nothing_is_told_before_the_disk_has_it(stub: stubs.Stub, tmp_path: Path) -> None:
+    folder = _folder(tmp_path, made.evaluation(KEYS))
+    durable: Matrix | None = None
+    early: list[events.Event] = []
+    sync = folder.sync
+
+    async def slow_sync() -> None:
+        nonlocal durable
+        writing = folder.matrix()
+        await asyncio.sleep(0.01)  # a slow disk; other calls start and end meanwhile
+        await sync()
+        durable = writing
+
+    def tell(event: events.Event) -> None:
+        if isinstance(event, events.Judged):
+            cell = event.cell
+            if durable is None or durable.cells[cell.judge, cell.subject].status != cell.status:
+                early.append(event)
+
+    folder.sync = slow_sync  # type: ignore[method-assign]  # the disk is what this test is about
+    async with _runner(stub.provider(), folder) as runner:
+        runner.tell = tell
+        matrix = await runner.run()
+
+    assert early == []
+    assert len(matrix.scored) == 12
+
+
 async def test_events_tell_each_answer_and_each_cell_once(stub: stubs.Stub, tmp_path: Path) -> None:
     heard = Heard()
 
