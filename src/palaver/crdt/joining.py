@@ -50,16 +50,21 @@ def join_many(
     joined_live, changed, now = _unite(live, adds)
     joined_dead, changed_dead, now_dead = _unite(dead, removes)
     leaving, returning = [], []
-    for element in live.keys() & removes.keys():
-        if removes[element] > live[element]:
-            leaving.append(element)
-        else:
-            del joined_dead[element]
-    for element in dead.keys() & adds.keys():
-        if adds[element] > dead[element]:
-            returning.append(element)
-        else:
-            del joined_live[element]
+    live_cell, add_cell = live.get, adds.get
+    for element, cell in removes.items():
+        known = live_cell(element)
+        if known is not None:
+            if cell > known:
+                leaving.append(element)
+            else:
+                del joined_dead[element]
+    for element, cell in dead.items():
+        add = add_cell(element)
+        if add is not None:
+            if add > cell:
+                returning.append(element)
+            else:
+                del joined_live[element]
     # What stands behind the old entries is new, and has won: what lost to the other kind is gone by now.
     for joined, old, names, cells in (
         (joined_live, live, changed, now),
@@ -72,7 +77,9 @@ def join_many(
         del joined_live[element]
     for element in returning:
         del joined_dead[element]
-    return joined_live, joined_dead, changed + changed_dead, now + now_dead
+    changed.extend(changed_dead)
+    now.extend(now_dead)
+    return joined_live, joined_dead, changed, now
 
 
 def _unite(old: dict[E, int], incoming: dict[E, int]) -> tuple[dict[E, int], list[E], list[int]]:

@@ -83,14 +83,14 @@ class LWWElementSet(Replica[E]):
         elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
         cell = 2 * stamp + 1
-        known = self._live.get(element)
-        if known is None:
-            known = self._dead.get(element, NOTHING)
+        live, dead = self._live, self._dead
+        # A live cell is odd, so it is never zero. Asking an empty dict would cost a tenth of the whole write.
+        known = live.get(element) or (dead.get(element, NOTHING) if dead else NOTHING)
         if cell <= known:
             return self._unchanged
-        self._live[element] = cell
-        if known > NOTHING and not known & 1:
-            del self._dead[element]
+        live[element] = cell
+        if dead and known > NOTHING and not known & 1:
+            del dead[element]
         if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
             self._top = cell
         if self._observers:
@@ -109,14 +109,13 @@ class LWWElementSet(Replica[E]):
         elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
         cell = 2 * stamp + 2 * self._bias_bit
-        known = self._live.get(element)
-        if known is None:
-            known = self._dead.get(element, NOTHING)
+        live, dead = self._live, self._dead
+        known = live.get(element) or dead.get(element, NOTHING)
         if cell <= known:
             return self._unchanged
-        self._dead[element] = cell
+        dead[element] = cell
         if known & 1:
-            del self._live[element]
+            del live[element]
         if cell > self._top:  # noqa: PLR1730  # as in add
             self._top = cell
         if self._observers:
@@ -242,6 +241,9 @@ class LWWElementSet(Replica[E]):
         new._join(cast("list[E]", message.elements), message.cells, None)
         new._floor, new._received = message.floor, message.received
         new._clock.observe(stamp_in(new._top, new._bias_bit))
+        if message.received is not None:
+            # Others may have collected up to here: nothing may be written at or below it.
+            new._promised = message.received
         return new
 
     def __repr__(self) -> str:

@@ -182,6 +182,8 @@ class Replica(CellSet[E]):
         From the first call on, the set merges only with sets that have marks too.
         """
         self._received = max(received, MIN_STAMP if self._received is None else self._received)
+        # What has arrived must be in the state, which outlives this process, and not in quarantine, which does not.
+        self._release(last_cell(self._received, self._bias_bit))
         self._promised = max(self._promised, MIN_STAMP)
         if self._floor is None:
             self._floor = MIN_STAMP
@@ -198,8 +200,7 @@ class Replica(CellSet[E]):
             return 0
         # All have it, so none of it is from a future that anybody doubts.
         settled = last_cell(floor, self._bias_bit)
-        released = dict(self._quarantine.release(settled))
-        self._join(released, released.values(), None)
+        self._release(settled)
         self._floor = floor
         gone = [(element, cell) for element, cell in self._dead.items() if cell <= settled]
         for element, _ in gone:
@@ -207,6 +208,10 @@ class Replica(CellSet[E]):
         if gone and self._observers:
             self._tell([element for element, _ in gone], [cell for _, cell in gone], [NOTHING] * len(gone), None)
         return len(gone)
+
+    def _release(self, limit: int) -> None:
+        released = dict(self._quarantine.release(limit))
+        self._join(released, released.values(), None)
 
     def reseed(self, snapshot: "Replica[E]") -> list[E]:
         """Take over the state and the floor of a current member; of what was here only cells above its floor remain.
