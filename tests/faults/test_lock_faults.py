@@ -158,7 +158,7 @@ def test_waiters_killed_in_the_queue_leave_the_order_of_the_others(server: Valke
         until(lambda: all(worker.records("held") for worker in alive), "the living held it")
         first = [worker.holds()[0] for worker in alive]
         assert first[0].acquired < first[1].acquired, "in the order they queued"
-        assert first[0].acquired - released < 0.2 + 0.25, "the dead one cost a claim, not a lease"
+        assert first[0].acquired - released < 4, "the dead one cost a claim, not its lease of 5 s"
         queued[2].send(signal.SIGCONT)
         everybody_holds_again([*alive, queued[2]], rounds=1)
         assert check_intervals(hold for worker in queued for hold in worker.holds()) == []

@@ -4,13 +4,14 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from palaver.lock import LockLostError, LossReason, NotAcquiredError, OutcomeUnknownError, StaleFenceError
+from palaver.lock import LockLostError, LossReason, NotAcquiredError, OutcomeUnknownError, StaleFenceError, alines
 from palaver.lock.aio import DistributedLock, Lease
 from palaver.lock.lease import LeaseRecord
 from palaver.lock.scripts import ACQUIRE, RELEASE
@@ -295,6 +296,37 @@ async def test_lost_replies_are_neither_a_wait_for_oneself_nor_a_false_alarm(val
             await lease.release()
             assert proxy.lost == 2
             assert await left_behind(client) == []
+
+
+async def test_a_waiter_does_not_read_the_answer_of_a_wait_it_gave_up(
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was silent for longer than the wait, and answers it when it is back."""
+    monkeypatch.setattr(alines, "SILENT_SECONDS", 0.05)
+    async with redis.asyncio.Redis(port=own_valkey.port) as client:
+        await client.ping()
+        own_valkey.pause()
+        assert await alines.block(client, "list", 0.05) is None
+        own_valkey.resume()
+        for _ in range(3):
+            assert await client.ping() is True
+
+
+async def test_a_client_with_one_connection_and_one_that_is_watched_are_asked_in_their_own_way(valkey: Valkey) -> None:
+    async with redis.asyncio.Redis(port=valkey.port, single_connection_client=True) as single:
+        await one_cycle(DistributedLock(single, "name"))
+        assert int((await single.info("clients"))["connected_clients"]) <= 2, "the one of the test's server and this"
+
+    seen: list[object] = []
+
+    class Watched(redis.asyncio.Redis):
+        async def execute_command(self, *args: Any, **options: Any) -> object:
+            seen.append(args[0])
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's
+
+    async with Watched(port=valkey.port) as watched:
+        await one_cycle(DistributedLock(watched, "name"))
+    assert seen.count("EVALSHA") == 2
 
 
 async def test_a_silent_server_makes_the_outcome_unknown(own_valkey: Valkey) -> None:

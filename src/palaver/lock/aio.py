@@ -19,7 +19,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.cluster import RedisCluster
 
-from palaver.lock.alines import block, line
+from palaver.lock.alines import block, line, read_within
 from palaver.lock.arenewal import LoopRenewals
 from palaver.lock.client import UNHEARD, AsyncClient, Reply, arun
 from palaver.lock.core import (
@@ -55,7 +55,7 @@ async def run_durable(client: AsyncClient, call: Call, durability: Durability) -
         if reply[0] != 1:
             return reply
         await connection.send_command(*durability.command)
-        return [*reply, await connection.read_response(timeout=durability.timeout + 5.0)]
+        return [*reply, await read_within(connection, durability.timeout + 5.0)]
 
 
 class Lease(LeaseRecord):
@@ -68,7 +68,7 @@ class Lease(LeaseRecord):
         grant: Grant,
         clock: Clock,
         on_lost: OnLost | None,
-        renewals: LoopRenewals,
+        renewals: Callable[[], LoopRenewals],
         tidying: Tidying,
     ) -> None:
         super().__init__(terms, grant, clock)
@@ -78,7 +78,7 @@ class Lease(LeaseRecord):
         self._owner = weakref.ref(current) if (current := asyncio.current_task()) else None
         self._scope: asyncio.Timeout | None = None
         if terms.renew or on_lost is not None:
-            renewals.watch(self, self.renewal_due if terms.renew else self.deadline)
+            renewals().watch(self, self.renewal_due if terms.renew else self.deadline)
 
     @property
     def fenced(self) -> AsyncFencedWriter:
@@ -318,7 +318,7 @@ class DistributedLock:
         if grant is None:
             return None
         self._lowest_fence = max(self._lowest_fence, grant.fence + 1)
-        return Lease(self._client, self._terms, grant, self._clock, self._on_lost, self._renewals(), self._tidying)
+        return Lease(self._client, self._terms, grant, self._clock, self._on_lost, self._renewals, self._tidying)
 
     async def _drive(self, steps: Steps) -> Grant | None:
         try:

@@ -3,13 +3,14 @@
 On a cluster a connection is opened for the occasion, because the cluster client's own have no public way to be lent.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import redis
 from redis.asyncio.cluster import RedisCluster
 
-from palaver.lock.client import AsyncClient, Line
+from palaver.lock.client import AsyncClient, Line, Reply
 from palaver.lock.lines import ASK_AGAIN, SHARES, SILENT_SECONDS, is_unblocked
 
 
@@ -42,6 +43,19 @@ async def line(client: AsyncClient, key: str) -> AsyncIterator[Line]:
         SHARES.give_back(pool)
 
 
+async def read_within(connection: Line, seconds: float) -> Reply:
+    """The next reply; a `redis.TimeoutError` after `seconds`.
+
+    redis-py's own bound would say None, which is what a BLPOP in vain says too: the connection would be used again,
+    and its next user would read our reply.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await connection.read_response(timeout=seconds * 2)
+    except TimeoutError as error:
+        raise redis.TimeoutError(f"no answer within {seconds} s") from error
+
+
 @asynccontextmanager
 async def _own(connection: Line) -> AsyncIterator[Line]:
     try:
@@ -56,7 +70,7 @@ async def block(client: AsyncClient, key: str, seconds: float) -> object:
     try:
         async with line(client, key) as connection:
             await connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
-            reply = await connection.read_response(timeout=seconds + SILENT_SECONDS)
+            reply = await read_within(connection, seconds + SILENT_SECONDS)
     except ASK_AGAIN:
         return None
     except redis.ResponseError as error:

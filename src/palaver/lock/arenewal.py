@@ -48,6 +48,9 @@ class LoopRenewals:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # Leases that nobody has any more go all at once, or a busy loop of short ones would wake this for each.
+        while self._due and self._due[0][2]() is None:
+            heapq.heappop(self._due)
         if self._due:
             delay = max(0.0, self._due[0][0] - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)

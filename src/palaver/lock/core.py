@@ -8,10 +8,9 @@ given up is never asked for again.
 """
 
 import os
-import secrets
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 from palaver.lock.errors import LossReason, NotDurableError
 from palaver.lock.scripts import ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
@@ -48,8 +47,7 @@ class Mode(Enum):
     WAIT = "wait"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Run a script. With `durable`, ask on the same connection how many copies know, if it granted the lock, and put
     that reply behind the script's.
     """
@@ -70,20 +68,20 @@ class Call:
         return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Block on the waiter's own list for at most so long; the reply is its message, or None."""
 
     key: str
     seconds: float
 
 
+_GONE_MS = milliseconds(GONE_SECONDS)
+
 Request = Call | Sleep
 Steps = Generator[Request, object, "Grant | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The server gave the lock to `token`; valid here before `deadline` (monotonic seconds)."""
 
     token: str
@@ -94,19 +92,18 @@ class Grant:
 
 def new_token() -> str:
     """A token nobody else has: 64 random bits behind the process id, which helps to find the holder."""
-    return f"palaver-{os.getpid():x}-{secrets.token_hex(8)}"
+    return f"palaver-{os.getpid():x}-{os.urandom(8).hex()}"
 
 
 def release_call(terms: Terms, token: str) -> Call:
     """Give the lock back."""
-    args = (token, milliseconds(terms.claim), milliseconds(GONE_SECONDS), "release")
-    return Call(RELEASE, terms.keys.declared, args)
+    return Call(RELEASE, terms.keys.declared, (token, terms.claim_ms, _GONE_MS, "release"))
 
 
 def abandon_call(terms: Terms, token: str) -> Call:
     """Make sure that nothing is left of the attempt with this token, whether or not it was executed."""
     remembered = milliseconds(max(60.0, terms.ttl))
-    return Call(RELEASE, terms.keys.declared, (token, milliseconds(terms.claim), remembered, "abandon"))
+    return Call(RELEASE, terms.keys.declared, (token, terms.claim_ms, remembered, "abandon"))
 
 
 def extend_call(terms: Terms, token: str, ttl: float) -> Call:
@@ -205,14 +202,7 @@ class Attempt:
     def call(self, mode: Mode) -> Call:
         """Ask once."""
         terms = self._terms
-        args = (
-            self.token,
-            milliseconds(terms.ttl),
-            mode.value,
-            milliseconds(terms.claim),
-            self._lowest_fence,
-            self._ticket,
-        )
+        args = (self.token, terms.ttl_ms, mode.value, terms.claim_ms, self._lowest_fence, self._ticket)
         return Call(ACQUIRE, terms.keys.declared, args, durable=terms.durability is not None)
 
 

@@ -36,6 +36,8 @@ class LockKeys:
     lock: str
     fence: str
     queue: str
+    declared: tuple[str, str, str]
+    """What every script is given as KEYS."""
 
     @classmethod
     def of(cls, name: str) -> "LockKeys":
@@ -48,13 +50,9 @@ class LockKeys:
             raise TypeError(f"the lock's name must be a str, not {name!r}")
         if not name:
             raise ValueError("the lock's name must not be empty")
-        return cls(name, beside(name, "fence"), beside(name, "queue"))
+        fence, queue = beside(name, "fence"), beside(name, "queue")
+        return cls(name, fence, queue, declared=(name, fence, queue))
 
     def wake(self, token: str) -> str:
         """The list that the waiter with this token blocks on."""
         return f"{self.queue}:wake:{token}"
-
-    @property
-    def declared(self) -> tuple[str, str, str]:
-        """What every script is given as KEYS."""
-        return (self.lock, self.fence, self.queue)

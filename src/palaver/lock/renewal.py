@@ -80,6 +80,9 @@ class Renewals:
     def _run(self) -> None:
         while True:
             with self._changed:
+                # Leases that nobody has any more go all at once, or a busy loop of short ones would wake this for each.
+                while self._due and self._due[0][2]() is None:
+                    heapq.heappop(self._due)
                 if not self._due:
                     self._changed.wait(IDLE_SECONDS)
                     if not self._due:

@@ -113,6 +113,8 @@ class Terms:
     max_hold: float | None
     claim: float
     durability: Durability | None
+    ttl_ms: int
+    claim_ms: int
 
     @classmethod
     def of(
@@ -136,14 +138,16 @@ class Terms:
             raise ValueError("max_hold bounds renewal: pass renew=True with it")
         if durability is not None and not isinstance(durability, Durability):
             raise TypeError(f"durability must be a Durability or None, not {durability!r}")
-        lasting = seconds("ttl", ttl)
+        lasting, claiming = seconds("ttl", ttl), seconds("claim", claim)
         return cls(
             keys=LockKeys.of(name),
             ttl=lasting,
             renew=renew,
             max_hold=None if max_hold is None else seconds("max_hold", max_hold, least=lasting),
-            claim=seconds("claim", claim),
+            claim=claiming,
             durability=durability,
+            ttl_ms=milliseconds(lasting),
+            claim_ms=milliseconds(claiming),
         )
 
     @property
