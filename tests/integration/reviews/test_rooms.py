@@ -154,6 +154,8 @@ async def test_spending_is_capped_for_a_user_before_anything_is_called(tmp_path:
 async def test_guests_may_be_kept_from_asking(tmp_path: Path, stub: stubs.Stub) -> None:
     async with site(tmp_path, stub, asking="token") as running, guest(running.url) as ada:
         assert (await ada.say("/ask why?"))["code"] == "forbidden"
+        nobody, guests = await running.caller(None), {"Authorization": f"Bearer {ada.session}"}
+        assert (await nobody.post("/api/evaluations", json={"question": "why?"}, headers=guests)).status == 403
         caller = await running.caller("eve")
         answer = await caller.post(f"/api/rooms/{ROOM}/messages", json={"text": "/ask why?"})
         assert answer.status == 201

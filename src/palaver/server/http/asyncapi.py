@@ -7,6 +7,7 @@ from palaver.chat import replies, requests
 from palaver.chat.errors import CLOSE_RANGES, CLOSES, ERRORS
 from palaver.chat.records import Message
 from palaver.server.http.schemas import Schema, component_schemas, ref
+from palaver.server.reviews.live import EvaluationPush
 
 REPLIES: dict[str, type[msgspec.Struct]] = {
     "auth": replies.AuthAck,
@@ -34,6 +35,7 @@ PUSHES: tuple[type[msgspec.Struct], ...] = (
     replies.Deleted,
     replies.Notice,
     replies.Ping,
+    EvaluationPush,
 )
 
 

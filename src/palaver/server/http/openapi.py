@@ -9,6 +9,7 @@ import msgspec
 from palaver import __version__
 from palaver.chat import replies
 from palaver.server.http.answers import STATUS
+from palaver.server.http.evaluation_reports import FORMATS
 from palaver.server.http.routes import Access, Route
 from palaver.server.http.schemas import Schema, component_schemas, ref, without
 
@@ -27,6 +28,24 @@ _SECURITY: dict[Access, list[Schema]] = {
     "reader": [{"token": []}, {}],  # no token is needed where guests may chat
     "token": [{"token": []}],
     "operator": [{"token": []}],
+}
+_EVALUATION: Schema = {"type": "string", "pattern": "^EVAL-[0-9]{8}-[0-9]{6}$"}
+_EVALUATIONS: dict[str, Schema] = {
+    "evaluation": _EVALUATION,
+    "before": _EVALUATION,
+    "format": {"type": "string", "enum": list(FORMATS), "default": "md"},
+    "table": {"type": "string", "enum": ["marks", "ranking", "judges"], "default": "marks"},
+    "part": {"type": "string", "enum": ["data", "datasheet"], "default": "data"},
+}
+_MEDIA: dict[str, tuple[str, ...]] = {
+    "text": ("text/plain",),
+    "events": ("text/event-stream",),
+    "lines": ("application/jsonl", "text/markdown"),
+    "report": ("text/markdown", "text/html", "text/csv"),
+}
+_CREATES = {
+    "sendMessage": ("It was stored before.", "Stored."),
+    "createEvaluation": ("It was asked before.", "Asked."),
 }
 _ROOM_LIST: dict[str, Schema] = {
     "after": {"type": "string"},
@@ -90,29 +109,31 @@ def _needs_body(body: type[msgspec.Struct], leave_out: Sequence[str]) -> bool:
 
 def _parameters(route: Route) -> list[Schema]:
     known = _PARAMETERS | (_ROOM_LIST if route.name == "listRooms" else {})
+    if "evaluation" in route.path or route.name == "export":
+        known |= _EVALUATIONS
     found = [
         {"name": name, "in": "path", "required": True, "schema": known[name]}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     found += [{"name": name, "in": "query", "required": False, "schema": known[name]} for name in route.query]
-    if route.name == "sendMessage":
+    if route.name in _CREATES:
         key: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
-        text = "The message's `cid`: a repetition with the same key stores nothing and gets the first answer."
+        text = "A repetition with the same key stores nothing and gets the first answer."
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "description": text, "schema": key})
     return found
 
 
 def _responses(route: Route) -> Schema:
-    if route.answer == "text":
-        good: Schema = {"text/plain": {"schema": {"type": "string"}}}
-    elif route.answer == "document":
-        good = {"application/json": {"schema": {"type": "object"}}}
+    if route.answer == "document":
+        good: Schema = {"application/json": {"schema": {"type": "object"}}}
+    elif isinstance(route.answer, str):
+        good = {media: {"schema": {"type": "string"}} for media in _MEDIA[route.answer]}
     else:
         good = {"application/json": {"schema": ref(route.answer.__name__)}}
     responses: Schema = {"200": {"description": "Done.", "content": good}}
-    if route.name == "sendMessage":
-        responses["200"]["description"] = "It was stored before."
-        responses["201"] = {"description": "Stored.", "content": good}
+    if route.name in _CREATES:
+        responses["200"]["description"], made = _CREATES[route.name]
+        responses["201"] = {"description": made, "content": good}
     if route.name == "ready":
         responses["503"] = {"description": "Not ready.", "content": good}
     if route.access != "anybody":

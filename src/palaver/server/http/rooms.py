@@ -11,6 +11,7 @@ from palaver.chat.names import room_problem
 from palaver.chat.records import Sanction, User
 from palaver.server.http.answers import Refused, json_response, reply_response
 from palaver.server.http.callers import ask, identify, json_object
+from palaver.server.http.queries import number, query
 from palaver.server.http.services import SERVICES
 
 
@@ -53,8 +54,8 @@ _NUMBERS = ("before", "after", "limit")
 async def list_rooms(request: web.Request) -> web.StreamResponse:
     """The rooms somebody is in and the caller may join, by name, with `after` and `limit` for pages."""
     identity = await identify(request, reading=True)
-    known = _query(request, ("after", "limit"))
-    after, limit = known.get("after", ""), _number(known.get("limit", str(ROOMS_PER_PAGE)), "limit", 1, ROOMS_PER_PAGE)
+    known = query(request, ("after", "limit"))
+    after, limit = known.get("after", ""), number(known.get("limit", str(ROOMS_PER_PAGE)), "limit", 1, ROOMS_PER_PAGE)
     rooms = request.app[SERVICES].engine.state.rooms
     may = identity.rights.allows
     allowed = [name for name in rooms if name > after and not name.startswith("~") and may("join", name)]
@@ -65,8 +66,8 @@ async def list_rooms(request: web.Request) -> web.StreamResponse:
 
 async def read_messages(request: web.Request) -> web.StreamResponse:
     """A page of a room's kept messages: the newest, or those `before` or `after` a `seq`."""
-    known = _query(request, _NUMBERS)
-    numbers = {name: _number(text, name, 0, 2**53 - 1) for name, text in known.items()}
+    known = query(request, _NUMBERS)
+    numbers = {name: number(text, name, 0, 2**53 - 1) for name, text in known.items()}
     return reply_response(await ask(request, "history", {"room": _room(request), **numbers}))
 
 
@@ -87,7 +88,7 @@ async def send_message(request: web.Request) -> web.StreamResponse:
 
 async def delete_message(request: web.Request) -> web.StreamResponse:
     """Remove a message's text; its `seq` stays."""
-    seq = _number(request.match_info["seq"], "seq", 1, 2**53 - 1)
+    seq = number(request.match_info["seq"], "seq", 1, 2**53 - 1)
     return reply_response(await ask(request, "delete", {"room": _room(request), "seq": seq}))
 
 
@@ -134,19 +135,3 @@ def moderate(kind: type[requests.Request], by_url: str | None = "user") -> Handl
 
 def _room(request: web.Request) -> str:
     return request.match_info["room"]
-
-
-def _query(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:
-    """The query, which may have these fields, each once. Raises Refused."""
-    found: dict[str, str] = {}
-    for name, value in request.query.items():
-        if name not in names or name in found:
-            raise Refused("invalid_frame", f"The query may have {', '.join(names)}, each once.", field=name[:64])
-        found[name] = value
-    return found
-
-
-def _number(text: str, name: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high):
-        raise Refused("invalid_frame", f"`{name}` must be a whole number from {low} to {high}.", field=name)
-    return int(text)

@@ -5,19 +5,27 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from palaver.chat import replies, requests
-from palaver.server.http import documents, health, rooms
+from palaver.server.http import (
+    documents,
+    evaluation_events,
+    evaluation_reports,
+    evaluations,
+    health,
+    rooms,
+)
 from palaver.server.http.rooms import Handler
+from palaver.server.reviews import view
 
 Access = Literal["anybody", "reader", "token", "operator"]
-Answer = type[msgspec.Struct] | Literal["text", "document"]
+Answer = type[msgspec.Struct] | Literal["text", "document", "events", "lines", "report"]
 
 
 class Route(NamedTuple):
     """One operation.
 
     For a `reader` no token is needed where guests may chat. `answer` is the struct of the answer's body; an ack loses
-    its fields `type` and `re`. `body` is the protocol's request whose fields, without `leave_out`, are the fields of
-    the request's body.
+    its fields `type` and `re`. `body` is the protocol's request, or another struct, whose fields, without
+    `leave_out`, are the fields of the request's body.
     """
 
     name: str
@@ -27,13 +35,14 @@ class Route(NamedTuple):
     summary: str
     answer: Answer
     access: Access = "token"
-    body: type[requests.Request] | None = None
+    body: type[msgspec.Struct] | None = None
     leave_out: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
 
 
 _ROOM = "/api/rooms/{room}"
 _USER = ("id", "room", "user")
+_ONE = "/api/evaluations/{evaluation}"
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -79,6 +88,45 @@ ROUTES: tuple[Route, ...] = (
         "slow", "PUT", f"{_ROOM}/slow", rooms.moderate(requests.Slow, None),
         "Let each user send at most one message per so many seconds.", replies.RoomAck, body=requests.Slow,
         leave_out=("id", "room"),
+    ),
+    Route(
+        "createEvaluation", "POST", "/api/evaluations", evaluations.create,
+        "Ask models, and let them judge each other's answers.", view.ShownEvaluation, body=evaluations.NewEvaluation,
+    ),
+    Route(
+        "listEvaluations", "GET", "/api/evaluations", evaluations.list_all, "Evaluations you may see, newest first.",
+        evaluations.EvaluationList, "reader", query=("room", "before", "limit"),
+    ),
+    Route("readEvaluation", "GET", _ONE, evaluations.read, "An evaluation as it stands.", view.ShownEvaluation,
+          "reader"),
+    Route("stopEvaluation", "DELETE", _ONE, evaluations.stop, "Stop it for good.", view.ShownEvaluation),
+    Route("readMatrix", "GET", f"{_ONE}/matrix", evaluations.matrix, "The scores as a table.", view.ShownMatrix,
+          "reader"),
+    Route("readCells", "GET", f"{_ONE}/cells", evaluations.cells, "Every judgment in full.", view.ShownJudgments,
+          "reader"),
+    Route(
+        "vote", "POST", f"{_ONE}/votes", evaluations.vote, "Mark answers without saying so in the room.",
+        view.ShownEvaluation, body=evaluations.Votes,
+    ),
+    Route(
+        "followEvaluation", "GET", f"{_ONE}/events", evaluation_events.events,
+        "Server-sent events until the results are out.", "events", "reader",
+    ),
+    Route(
+        "readResults", "GET", f"{_ONE}/results", evaluation_reports.results, "The results in the published form.",
+        "document", "reader",
+    ),
+    Route(
+        "readStats", "GET", f"{_ONE}/stats", evaluation_reports.stats,
+        "Corrected scores with intervals, agreement, judge sheets, votes.", "document", "reader",
+    ),
+    Route(
+        "readReport", "GET", f"{_ONE}/report", evaluation_reports.report, "A report to read or to keep.", "report",
+        "reader", query=("format", "table"),
+    ),
+    Route(
+        "export", "GET", "/dashboard/export", evaluation_reports.export, "Every finished evaluation as a data set.",
+        "lines", "operator", query=("part",),
     ),
     Route("live", "GET", "/health/live", health.live, "Whether the process lives.", health.Live, "anybody"),
     Route("ready", "GET", "/health/ready", health.ready, "Whether messages get through.",

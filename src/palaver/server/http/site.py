@@ -4,7 +4,7 @@ import structlog
 from aiohttp import web
 
 from palaver.server.faults import new_trace
-from palaver.server.http import documents, health
+from palaver.server.http import documents, evaluation_events, health
 from palaver.server.http.answers import Refused, error_response, library_response
 from palaver.server.http.asyncapi import asyncapi
 from palaver.server.http.callers import THROTTLE
@@ -25,6 +25,7 @@ def make_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app[THROTTLE] = Throttle(services.settings.chat.ip_unauthenticated_frames_per_second, services.shell.clock)
     app[health.METRICS] = ServerMetrics(services)
+    app[evaluation_events.OPEN] = set()
     app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler, name=route.name)

@@ -1,13 +1,16 @@
-"""What a room sees while an evaluation runs, beside the messages: one push for each thing that happens, unstored.
+"""What is seen of an evaluation while it runs, beside messages: one push for each thing that happens, unstored.
 
 Older clients ignore the push. It names nobody: judges and answers are letters until the ranking is out. A slow reader
-is not sent what it missed; `n` counts without holes, so it sees the hole and reads the evaluation over HTTP.
+is not sent what it missed; `n` counts without holes, so it sees the hole and reads the evaluation over HTTP. The last
+pushes are kept for followers over HTTP, who read them at their own pace: none has a queue of its own.
 
-Refuses to do: send messages, know the ranking. Invariant: text of the answers is pushed at most ten times a second for
-each answer, however small the pieces are that a model streams.
+Refuses to do: send messages, know the ranking. Invariants: text of the answers is pushed at most ten times a second for
+each answer, however small the pieces are that a model streams; at most `KEPT` pushes are in memory.
 """
 
 import asyncio
+import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -18,6 +21,7 @@ from palaver.chat.replies import encode
 from palaver.review.events import Answered, CallFailed, Event, Judged, StateChanged, TextArrived, Waiting
 
 TEXT_SECONDS = 0.1
+KEPT = 1_000
 
 
 class EvaluationPush(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="evaluation"):
@@ -27,7 +31,7 @@ class EvaluationPush(msgspec.Struct, frozen=True, gc=False, tag_field="type", ta
     "cell" (a judgment, with `score` or `reason`), "trouble" (a call failed or waits), "state", "revealed".
     """
 
-    room: str
+    room: str | None
     id: str
     n: int
     event: str
@@ -45,22 +49,29 @@ class Live:
     """Pushes of one run. `perform` takes the effects; `close` it at the end."""
 
     def __init__(
-        self, perform: Callable[[Iterable[Effect]], None], room: str, evaluation: str, letters: Mapping[str, str]
+        self, perform: Callable[[Iterable[Effect]], None], room: str | None, evaluation: str, letters: Mapping[str, str]
     ) -> None:
+        self.token = secrets.token_hex(4)  # tells the pushes of this run from those before a restart
+        self.kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self.arrived = asyncio.Event()  # set, and replaced, with each push
+        self.closed = False
         self._perform = perform
         self._room = room
         self._id = evaluation
         self._letters = letters
-        self._count = 0
+        self.count = 0
         self._texts: dict[str, tuple[int, str]] = {}  # letter -> offset and text that was not pushed yet
         self._timer: asyncio.TimerHandle | None = None
 
     def push(self, event: str, **fields: object) -> None:
         """Tell the room now."""
-        self._count += 1
-        known = {"room": self._room, "id": self._id, "n": self._count, "event": event, **fields}
-        frame = encode(msgspec.convert(known, EvaluationPush))
-        self._perform([Broadcast(self._room, frame, Urgency.TYPING)])
+        self.count += 1
+        known = {"room": self._room, "id": self._id, "n": self.count, "event": event, **fields}
+        frame = encode(msgspec.convert({"type": "evaluation", **known}, EvaluationPush))
+        self.kept.append((self.count, frame))
+        if self._room is not None:
+            self._perform([Broadcast(self._room, frame, Urgency.TYPING)])
+        self._wake()
 
     def hear(self, event: Event) -> None:
         """Tell the room what the runner tells, as far as it may know."""
@@ -106,3 +117,16 @@ class Live:
     def close(self) -> None:
         """Push what waits, and nothing afterwards."""
         self._flush()
+        self.closed = True
+        self._wake()
+
+    def since(self, n: int) -> list[tuple[int, bytes]] | None:
+        """The pushes after number `n`, or None if some of them are not kept any more."""
+        missed = self.count - n
+        if not 0 <= missed <= len(self.kept):
+            return None
+        return [self.kept[index] for index in range(len(self.kept) - missed, len(self.kept))]
+
+    def _wake(self) -> None:
+        arrived, self.arrived = self.arrived, asyncio.Event()
+        arrived.set()

@@ -51,8 +51,8 @@ async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | No
             await reviews.close()
 
 
-def _live(shell: Shell) -> Callable[[str, str, Mapping[str, str]], Live]:
-    def made(room: str, evaluation: str, letters: Mapping[str, str]) -> Live:
+def _live(shell: Shell) -> Callable[[str | None, str, Mapping[str, str]], Live]:
+    def made(room: str | None, evaluation: str, letters: Mapping[str, str]) -> Live:
         return Live(shell.perform, room, evaluation, letters)
 
     return made

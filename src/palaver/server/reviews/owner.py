@@ -10,10 +10,11 @@ is not finished; nothing is started that a cap forbids; names leave this package
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ from palaver.review.records import Evaluation, Limits, Member, Question, Reopen,
 from palaver.review.roster import Roster
 from palaver.server.reviews import budget, commands, seating
 from palaver.server.reviews.budget import Caps, Spending
+from palaver.server.reviews.dossiers import Dossiers
 from palaver.server.reviews.letters import letters
 from palaver.server.reviews.running import Run, Surroundings
 from palaver.server.reviews.shelf import Card, Shelf
@@ -70,6 +72,7 @@ class Wish:
     room: str | None = None
     category: str = "general"
     mid: str = ""
+    guest: bool = False
 
 
 class Reviews:
@@ -78,6 +81,7 @@ class Reviews:
     def __init__(self, roster: Roster, clients: Mapping[str, Client], around: Surroundings, bounds: Bounds) -> None:
         self.roster = roster
         self.shelf: Shelf = around.shelf
+        self.dossiers = Dossiers()
         self._clients = clients
         self._around = around
         self._voice: Voice = around.voice
@@ -96,11 +100,11 @@ class Reviews:
             command = commands.parse(job.text)
             match command:
                 case commands.Ask():
-                    self._check(_wish(job.user.id, job.room, command), guest=effect.guest)
+                    self._check(replace(_wish(job.user.id, job.room, command), guest=effect.guest))
                 case commands.Stop():
                     self._stoppable(job.room, job.user.id, moderates=effect.moderates)
                 case commands.Again():
-                    self._check(self._again(job.room, job.user.id), guest=effect.guest)
+                    self._check(replace(self._again(job.room, job.user.id), guest=effect.guest))
                 case commands.Vote():
                     self._marks(job.room, command)
         except commands.CommandError as error:
@@ -141,7 +145,7 @@ class Reviews:
         self._launch(folder)
         return folder.matrix().evaluation
 
-    def _check(self, wish: Wish, *, guest: bool = False) -> int | None:
+    def _check(self, wish: Wish) -> int | None:
         """The most that it may cost. Raises Declined for whatever stands in its way."""
         if self._closed:
             raise Declined("unavailable", "The server is shutting down. Ask again when it is back.", RETRY_MS)
@@ -152,7 +156,7 @@ class Reviews:
             raise Declined("forbidden", "This room's evaluation is still running. Wait for it, or /ask stop.")
         if len(self._runs) >= self._bounds.running + self._bounds.waiting:
             raise Declined("unavailable", "Too many evaluations are waiting already. Ask again later.", RETRY_MS)
-        if guest and not self._bounds.guests_ask:
+        if wish.guest and not self._bounds.guests_ask:
             raise Declined("forbidden", "Guests may not ask models here. Sign in with a token.")
         allowed = budget.allow(
             self._bounds.caps, self._spendings(), wish.asker, wish.room, self._around.wall_milliseconds()
@@ -206,6 +210,7 @@ class Reviews:
                 await run.go()
             journal.info("evaluation_ended", evaluation=run.id, state=run.matrix().state)
         finally:
+            run.live.close()
             del self._runs[run.id]
 
     def _spendings(self) -> list[Spending]:
@@ -287,6 +292,19 @@ class Reviews:
             await run.folder.refresh()
 
     # ---- reading ----
+
+    def cards(self) -> Iterator[Card]:
+        """Every evaluation, the newest first; of one that runs as it stood when it started."""
+        return self.shelf.cards()
+
+    def card(self, name: str) -> Card | None:
+        """One evaluation's card."""
+        return self.shelf.card(name)
+
+    @property
+    def root(self) -> Path:
+        """The directory with a folder for each evaluation."""
+        return self.shelf.root
 
     def matrix(self, name: str) -> Matrix:
         """What an evaluation amounts to now. Raises KeyError, ReviewError."""

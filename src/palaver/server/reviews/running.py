@@ -33,10 +33,13 @@ class Surroundings:
 
     shelf: Shelf
     voice: Voice
-    live: Callable[[str, str, Mapping[str, str]], Live]  # room, evaluation, letters
+    live: Callable[[str | None, str, Mapping[str, str]], Live]  # room, evaluation, letters
     claims: Callable[[Folder], Claims]
     pace: Pace
     wall_milliseconds: Callable[[], int]
+
+
+BY_HTTP = "http:"  # begins the mid of what was asked over HTTP, where no message has the question
 
 
 class Run:
@@ -51,8 +54,7 @@ class Run:
         self._said: set[str] = set()
         self._runner: asyncio.Task[Matrix] | None = None
         self._stopped = False
-        room = folder.matrix().evaluation.room
-        self._live = None if room is None else around.live(room, self.id, self._letters)
+        self.live = around.live(folder.matrix().evaluation.room, self.id, self._letters)
 
     @property
     def id(self) -> str:
@@ -75,6 +77,7 @@ class Run:
     async def go(self) -> None:
         """Run to the end, tell the room, write the card. Cancelled, it leaves the rest for the next start."""
         room = self.matrix().evaluation.room
+        self.live.push("started", state=self.matrix().state)
         try:
             async with asyncio.TaskGroup() as group:
                 if room is not None:
@@ -84,8 +87,7 @@ class Run:
                     telling.cancel()
             await self._reveal(room, why)
         finally:
-            if self._live is not None:
-                self._live.close()
+            self.live.close()
             self.folder.close()
 
     # ---- the calls ----
@@ -101,8 +103,7 @@ class Run:
                 ended.set()
                 return  # told when the room knows the ranking
             self.stream.tell(event)
-            if self._live is not None:
-                self._live.hear(event)
+            self.live.hear(event)
 
         runner = Runner(
             self.folder, self._seats, self._around.wall_milliseconds, tell=hear,
@@ -127,17 +128,19 @@ class Run:
     async def _tell(self, room: str) -> None:
         """Say each answer when it is settled."""
         async with self.stream.follow() as follower:
-            await self._say(room, f"{self.id}:started", lambda: texts.started(self.matrix(), self._letters))
+            await self._say(room, f"{self.id}:started", self._opening)
             for given in self.matrix().answers.values():
                 await self._answer(room, given)
-            if self._live is not None:
-                self._live.push("started", state=self.matrix().state)
             async for event in follower:
                 if isinstance(event, Answered):
                     await self._answer(room, event.answer)
                 elif isinstance(event, Missed):
                     for given in self.matrix().answers.values():
                         await self._answer(room, given)
+
+    def _opening(self) -> str:
+        said_here = not self._around.shelf.asked(self.id).startswith(BY_HTTP)
+        return texts.started(self.matrix(), self._letters, said_here=said_here)
 
     async def _answer(self, room: str, given: Answer) -> None:
         if given.settled and given.text.strip():
@@ -166,6 +169,5 @@ class Run:
             ranking = texts.ranking(matrix, self._letters, chars, why)
             await self._say(room, f"{self.id}:ranking-{version}", lambda: ranking)
         self._around.shelf.finish(self.folder, version)
-        if self._live is not None:
-            self._live.push("revealed", state=matrix.state)
+        self.live.push("revealed", state=matrix.state)
         self.stream.tell(Done(self.id, matrix, why))

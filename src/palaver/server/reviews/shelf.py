@@ -98,11 +98,14 @@ class Shelf:
 
     def asked_by(self, mid: str) -> str | None:
         """The evaluation that a message asked for. Looks through the newest folders: for repetitions only."""
-        for name in sorted(self._cards, reverse=True)[:100]:
-            asked = self.root / name / _ASKED
-            if asked.exists() and asked.read_text("utf-8") == mid:
-                return name
-        return None
+        return next((name for name in sorted(self._cards, reverse=True)[:100] if self.asked(name) == mid), None)
+
+    def asked(self, name: str) -> str:
+        """The message that asked for an evaluation; empty where it is not known."""
+        try:
+            return (self.root / name / _ASKED).read_text("utf-8")
+        except OSError:
+            return ""
 
     def open(self, name: str) -> Folder:
         """Open an evaluation's folder for writing. Raises ReviewError."""

@@ -15,6 +15,7 @@ from palaver.server.http.asyncapi import PUSHES, REPLIES, asyncapi
 from palaver.server.http.openapi import openapi
 from palaver.server.http.routes import ROUTES
 from palaver.server.http.services import SERVICES
+from palaver.server.reviews.live import EvaluationPush
 from tests.unit.server.http.site import body, serving
 
 
@@ -106,6 +107,7 @@ def test_the_asyncapi_document_has_every_request_reply_push_error_and_close_code
         ("push.Typing", replies.Typing("lobby", User("u", "ada"))),
         ("push.Ping", replies.Ping()),
         ("push.Message", Message("lobby", 1, "e", "m", 1, User("u", "ada"), "hi")),
+        ("push.EvaluationPush", EvaluationPush("lobby", "EVAL-20260101-000000", 1, "cell", judge="A", score=7.5)),
         ("push.Notice", replies.Notice("shutdown", after_ms=5)),
         ("error", replies.Error("1", "rate_limited", "Slower.", True, retry_after_ms=5, scope="user")),
     ],
