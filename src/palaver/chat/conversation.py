@@ -41,6 +41,7 @@ from palaver.chat.session import Session
 from palaver.chat.state import State
 
 _RETRY_MS = 1_000  # after `unavailable`: time enough for a disk to be back, and not so long that people give up
+_LOADING, _MESSAGE = Loading.LOADING, Urgency.MESSAGE  # looked up for every message, and slowly where they are
 _RESERVED = "~"  # rooms of the server itself: only an operator may enter
 
 FatesBySend = dict[str, int | None]
@@ -199,17 +200,17 @@ class Conversation:
         if not self._within_limits(session, room or state.rooms.get(request.room), request, now):
             return
         command = is_command(request.text) and not is_ours(person.user)
-        job = Append(
-            connection=session.connection,
-            re=request.id,
-            room=request.room,
-            user=person.user,
-            text=request.text,
-            cid=request.cid,
-            mid=self._message_ids.next(),
-            time=state.wall_ms(now),
-            command=command,
-            accepted=now,
+        job = Append(  # by place: names cost as much again
+            session.connection,
+            request.id,
+            request.room,
+            person.user,
+            request.text,
+            request.cid,
+            self._message_ids.next(),
+            state.wall_ms(now),
+            command,
+            now,
         )
         if command:
             self._commands.propose(session, job, now)
@@ -232,18 +233,19 @@ class Conversation:
         session = state.sessions.get(job.connection)
         if session is None:
             return
-        ack = replies.SendAck(
-            re=job.re,
-            room=job.room,
-            seq=result.seq,
-            epoch=state.epoch,
-            mid=result.mid,
-            time=result.time,
-            duplicate=result.duplicate,
-            durability=state.durability,
-            rate=None if window is None else replies.Rate(window.remaining(now), milliseconds(window.reset(now))),
+        rate = None if window is None else replies.Rate(window.remaining(now), milliseconds(window.reset(now)))
+        ack = replies.SendAck(  # by place, as above
+            job.re,
+            job.room,
+            result.seq,
+            state.epoch,
+            result.mid,
+            result.time,
+            result.duplicate,
+            state.durability,
+            rate,
         )
-        state.send(session, ack, now)
+        state.send(session, ack, now, overtakable=True)
 
     def failed(self, result: Failed, now: float) -> None:
         """The log could not do a job: nothing happened, and whoever asked may ask again."""
@@ -265,13 +267,13 @@ class Conversation:
     def _show(self, result: Stored, now: float) -> None:
         job = result.job
         room = self._state.rooms.get(job.room)
-        if room is None or room.state is Loading.LOADING:
+        if room is None or room.state is _LOADING:
             return  # nobody is in it; whoever comes gets the message from the log
         message = Message(job.room, result.seq, self._state.epoch, result.mid, result.time, job.user, job.text, job.cid)
         frame = replies.encode(message)
         room.ring.append(result.seq, result.time, frame)
         room.last_broadcast = now
-        self._state.out.append(Broadcast(job.room, frame, Urgency.MESSAGE, result.seq))
+        self._state.out.append(Broadcast(job.room, frame, _MESSAGE, result.seq))
 
     def _load_failed(self, job: Load, now: float) -> None:
         room = self._state.rooms.get(job.room)

@@ -30,10 +30,15 @@ class Urgency(Enum):
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """Write one JSON frame to one connection."""
+    """Write one JSON frame to one connection, after everything that was for it before.
+
+    With `overtakable`, broadcasts to its rooms that come soon after may go before it: the ack of a message says nothing
+    about the messages that follow, and a connection that is acknowledged often can then share its room's bytes.
+    """
 
     connection: Connection
     frame: bytes
+    overtakable: bool = False
 
 
 class Broadcast(msgspec.Struct, frozen=True, gc=False):

@@ -43,6 +43,7 @@ from palaver.chat.vigil import Vigil
 
 _REMOVED, _MALFORMED, _SHUTDOWN, _SLOW_READER = 4001, 4008, 4201, 4108
 _SWEEP_SECONDS = 1.0
+_READY, _FRESH = Phase.READY, Phase.FRESH  # looked up for every frame, and slowly where they are
 _SWEEP = "sweep"  # the timer that forgets limits which weigh nothing any more
 
 
@@ -250,7 +251,7 @@ class Engine:
     def _handle(self, session: Session, request: requests.AnyRequest, now: float) -> None:
         kind = type(request)
         self._state.requests[kind] += 1
-        if kind in ALLOWED[session.phase]:
+        if session.phase is _READY or kind in ALLOWED[session.phase]:  # all requests are allowed to who is ready
             self._requests[kind](session, request, now)
         else:
             re: str | None = getattr(request, "id", None)
@@ -292,7 +293,7 @@ class Engine:
                 return False
             session.frames = bucket.take(session.frames, now)
         bucket = state.ip_frame_bucket
-        if bucket is not None and session.phase is Phase.FRESH:
+        if bucket is not None and session.phase is _FRESH:
             arrival = state.ip_frames.get(session.ip, 0.0)
             wait = bucket.wait(arrival, now)
             if wait > 0:

@@ -23,9 +23,10 @@ class SlidingWindow:
 
     def wait(self, now: float) -> float:
         """Seconds until one more event is allowed; 0.0 if it is allowed now."""
-        if self.remaining(now) > 0:
-            return 0.0
-        return self._times[0] + self._seconds - now
+        times = self._times
+        while times and times[0] + self._seconds <= now:
+            times.popleft()
+        return 0.0 if len(times) < self._limit else times[0] + self._seconds - now
 
     def take(self, now: float) -> None:
         """Count one event. Only after `wait(now)` said 0.0."""
@@ -53,7 +54,10 @@ class SlidingWindow:
 
     def reset(self, now: float) -> float:
         """Seconds until nothing counts any more."""
-        return max(0.0, self._times[-1] + self._seconds - now) if self._times else 0.0
+        if not self._times:
+            return 0.0
+        left = self._times[-1] + self._seconds - now
+        return max(0.0, left)
 
 
 class Bucket:
@@ -72,7 +76,7 @@ class Bucket:
 
     def take(self, arrival: float, now: float) -> float:
         """The state after one more event."""
-        return max(arrival, now) + self._interval
+        return (max(now, arrival)) + self._interval
 
 
 def milliseconds(seconds: float) -> int:

@@ -80,6 +80,8 @@ def text_problem(text: str, max_chars: int) -> str | None:
         return "The text is empty."
     if len(text) > max_chars:
         return f"The text has {len(text)} characters; at most {max_chars} are allowed."
+    if text.isprintable():  # nearly every text; what is not may still be good: line breaks and tabs are
+        return None
     if found := _FORBIDDEN_IN_TEXT.search(text):
         return f"The text has the control character U+{ord(found[0]):04X}."
     return None
@@ -87,6 +89,8 @@ def text_problem(text: str, max_chars: int) -> str | None:
 
 def skeleton(name: str) -> str:
     """Return a string that is equal for names that look alike. It is for comparing only, never for showing."""
+    if name.isascii():  # normal, and its digits are plain
+        return name.lower().translate(_LOOKALIKES).replace("rn", "m")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(map(_plain_digit, folded)).translate(_LOOKALIKES).replace("rn", "m")
 

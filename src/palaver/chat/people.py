@@ -8,7 +8,6 @@ names that look alike; a person who is not present costs nothing.
 import hmac
 import string
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 
 from palaver.chat.names import skeleton
 from palaver.chat.records import User
@@ -106,4 +105,4 @@ class People:
             del self._names[person.skeleton]
 
     def _sign(self, user_id: str) -> str:
-        return hmac.new(self._secret, b"guest session\0" + user_id.encode(), sha256).hexdigest()[:40]
+        return hmac.digest(self._secret, b"guest session\0" + user_id.encode(), "sha256").hex()[:40]

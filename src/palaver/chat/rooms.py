@@ -11,6 +11,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from palaver.chat.records import Message, Position, User
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REPLAY = 100  # messages in one reply; the protocol's page
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """A kept message, ready to be written."""
 
     seq: int

@@ -72,10 +72,10 @@ class State:
         room = self.rooms[name] = Room(name, ring, now)
         return room
 
-    def send(self, session: Session, frame: replies.Reply, now: float) -> None:
+    def send(self, session: Session, frame: replies.Reply, now: float, *, overtakable: bool = False) -> None:
         """Send one frame to one connection."""
         session.last_out = now
-        self.out.append(Send(session.connection, replies.encode(frame)))
+        self.out.append(Send(session.connection, replies.encode(frame), overtakable))
 
     def refuse(
         self,

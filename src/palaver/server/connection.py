@@ -30,6 +30,7 @@ class Connection(Inbound, asyncio.Protocol):
         "_reading",
         "_rest",
         "_shell",
+        "acks",
         "close_code",
         "closing",
         "congested",
@@ -49,6 +50,7 @@ class Connection(Inbound, asyncio.Protocol):
         self.number = 0  # the shell's: which connection since its start, for the log
         self.rooms: tuple[FanoutRoom, ...] = ()  # the fan-out's
         self.out: list[bytes] | None = None  # the fan-out's
+        self.acks: bytes | None = None  # the fan-out's
         self.lagging_since: float | None = None  # the fan-out's
         self.congested = False
         self.closing = False
@@ -105,7 +107,7 @@ class Connection(Inbound, asyncio.Protocol):
                 handle.cancel()
         self._rest = self._linger = None
         self.closing = True
-        self.out = None
+        self.out = self.acks = None
         self._shell.lost(self)
 
     # ---- what the fan-out needs ----
@@ -192,7 +194,8 @@ class Connection(Inbound, asyncio.Protocol):
         taken = self.consume(data, bounds.frame_bytes, bounds.frames_per_turn, now)
         rate = bounds.frames_per_second
         if rate is not None and taken:
-            self._on_at = max(self._on_at, now - 1.0) + taken / rate
+            credit = now - 1.0
+            self._on_at = (max(credit, self._on_at)) + taken / rate
             if self._on_at > now and not self.closing:
                 shell.stats.slowed_down += 1
                 self._stop_reading()

@@ -1,13 +1,15 @@
 """Who gets which bytes, in which order, in one write.
 
 A broadcast is framed once. The frames of one turn of the event loop are joined once per room and written once per
-connection; what a connection gets directly goes into the same write. A room of more than `slice_members` is written in
-slices, one per turn, with everything else in between. A connection whose buffer is full leaves its rooms' hot lists:
-what it misses is kept once per room, for all that lag there, and is written when the connection has drained. What may
-wait for one connection is bounded by bytes and by time (palaver.server.lag).
+connection; what a connection gets directly goes into the same write, and acks go behind it, so that who is acknowledged
+shares the room's bytes. A room of more than `slice_members` is written in slices, one per turn, with everything else in
+between. A connection whose buffer is full leaves its rooms' hot lists: what it misses is kept once per room, for all
+that lag there, and is written when the connection has drained. What may wait for one connection is bounded by bytes and
+by time (palaver.server.lag).
 
 Refuses to do: decide who may get what, read a frame's content, close transports. Invariants: a connection gets its
-direct frames and each room's frames in the order in which they were given here; between Subscribe and Unsubscribe it
+direct frames and each room's frames in the order in which they were given here, but that an ack may be overtaken by
+frames of its room in the same turn; between Subscribe and Unsubscribe it
 gets every message of the room, none twice; nobody waits for anybody else's socket; `connection.out` is not None
 exactly while the connection is in `_touched`.
 """
@@ -29,6 +31,7 @@ class Reader(Protocol):
 
     rooms: "tuple[FanoutRoom, ...]"  # written by the fan-out only
     out: list[bytes] | None  # what goes into this turn's write; written by the fan-out only
+    acks: bytes | None  # what goes behind its room's frames of this turn; written by the fan-out only
     lagging_since: float | None  # monotonic seconds; written by the fan-out only
 
     def __hash__(self) -> int:
@@ -98,6 +101,7 @@ class Fanout:
         self._dirty: list[FanoutRoom] = []  # rooms with pending frames and no slices on their way
         self._slicing: deque[FanoutRoom] = deque()
         self._touched: list[Reader] = []
+        self._acknowledged: list[Reader] = []
         self._congested: list[Reader] = []
         self._lagging: dict[Reader, None] = {}
         self._flush_scheduled = False
@@ -109,6 +113,20 @@ class Fanout:
         if reader.rooms:
             self._settle(reader)
         self._put(reader, data)
+
+    def acknowledge(self, reader: Reader, data: bytes) -> None:
+        """Write framed bytes as `send` does, but later frames of this turn of the connection's room may go first."""
+        if reader.acks is not None:
+            reader.acks += data
+            return
+        rooms = reader.rooms
+        if len(rooms) == 1:
+            (room,) = rooms
+            if room.pending and room.slices is None and room.backlog is None:
+                reader.acks = data
+                self._acknowledged.append(reader)
+                return
+        self.send(reader, data)
 
     def broadcast(self, effect: Broadcast) -> None:
         """Write one frame to all connections of a room."""
@@ -155,6 +173,8 @@ class Fanout:
 
     def remove(self, reader: Reader) -> None:
         """The connection closes or is gone: it is in no room any more. Idempotent."""
+        if reader.acks is not None:
+            self._settle(reader)
         for room in reader.rooms:
             self._leave(reader, room)
         if self._lagging.pop(reader, 0) is None:
@@ -185,6 +205,10 @@ class Fanout:
                     self._begin_slices(room)
                 else:
                     self._write_room(room)
+            acknowledged, self._acknowledged = self._acknowledged, []
+            for reader in acknowledged:
+                if reader.acks is not None:
+                    self._settle(reader)
             touched, self._touched = self._touched, []
             for reader in touched:
                 if reader.out is not None:
@@ -201,21 +225,27 @@ class Fanout:
     def _write_room(self, room: FanoutRoom) -> None:
         frames, room.pending = room.pending, []
         ahead, room.ahead = room.ahead, {}
-        chunk = b"".join(frames)
-        alone = 0
+        chunk = frames[0] if len(frames) == 1 else b"".join(frames)
+        alone = more = 0
         for reader in room.members:
             if ahead and reader in ahead:
                 start = ahead[reader]
                 if start < len(frames):
                     self._put(reader, b"".join(frames[start:]))
             elif reader.out is None and len(reader.rooms) == 1:
-                reader.write(chunk)
                 alone += 1
+                acks = reader.acks
+                if acks is None:
+                    reader.write(chunk)
+                else:
+                    reader.acks = None
+                    reader.write(chunk + acks)
+                    more += len(acks)
             else:
                 self._put(reader, chunk)
         self._stats.deliveries += len(frames) * len(room.members)
         self._stats.writes += alone
-        self._stats.bytes_out += alone * len(chunk)
+        self._stats.bytes_out += alone * len(chunk) + more
 
     def _begin_slices(self, room: FanoutRoom) -> None:
         room.slices = Slices(room.pending, room.members, room.ahead)
@@ -269,6 +299,9 @@ class Fanout:
         for room in reader.rooms:
             if room.pending or room.slices is not None or room.backlog is not None:
                 self._settle_room(reader, room)
+        if reader.acks is not None:
+            data, reader.acks = reader.acks, None
+            self._put(reader, data)
 
     def _settle_room(self, reader: Reader, room: FanoutRoom) -> None:
         if room.backlog is not None and reader in room.backlog:

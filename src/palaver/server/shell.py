@@ -121,7 +121,7 @@ class Shell:
         self._jobs: list[LogJob] = []
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._look_scheduled = False
+        self._turn_ends = False  # _end_turn is scheduled
         self._idle: asyncio.Future[None] | None = None
         self._stopped = False
         self._perform_one: dict[type[object], Callable[..., None]] = {
@@ -237,11 +237,21 @@ class Shell:
                         self._fault(error, getattr(effect, "connection", None))
         finally:
             self._performing = False
+        if not self._turn_ends:
+            self._turn_ends = True
+            self.loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Once per turn in which something happened: jobs to the log, and a tick earlier where the engine needs it.
+
+        All jobs of a turn go together, because handing them to the log wakes its thread, which costs more than the job.
+        """
+        self._turn_ends = False
         if self._jobs:
             self._submit()
-        if not self._look_scheduled:
-            self._look_scheduled = True
-            self.loop.call_soon(self._look_at_deadline)
+        deadline = self.engine.deadline()
+        if deadline is not None and deadline < self._due and not self._stopped:
+            self._set_timer(deadline)
 
     def _submit(self) -> None:
         jobs = self._jobs.copy()
@@ -253,6 +263,9 @@ class Shell:
         connection = effect.connection
         if type(connection) is Connection:
             if connection.closing:
+                return
+            if effect.overtakable:
+                self.fanout.acknowledge(connection, text_frame(effect.frame))
                 return
             if effect.frame == _JSON_PING:
                 connection.send_ping()
@@ -386,13 +399,6 @@ class Shell:
         self._due = due
         self._timer = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
 
-    def _look_at_deadline(self) -> None:
-        """Once per turn in which something happened: tick earlier where the engine needs it."""
-        self._look_scheduled = False
-        deadline = self.engine.deadline()
-        if deadline is not None and deadline < self._due and not self._stopped:
-            self._set_timer(deadline)
-
     def _tick(self) -> None:
         now = self.clock()
         lag = max(0.0, now - self._due)
@@ -435,4 +441,6 @@ class Shell:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._jobs:
+            self._submit()
         await self.log.close()

@@ -1,4 +1,7 @@
-"""The order of everything, for any sequence of effects, turns, congestion and closes, against a list per connection."""
+"""The order of everything, for any sequence of effects, turns, congestion and closes, against a list per connection.
+
+An ack alone has some freedom: it comes after all that was for its connection before it, but what follows may go first.
+"""
 
 import asyncio
 
@@ -21,6 +24,7 @@ _steps = st.lists(
         st.tuples(st.just("subscribe"), _reader, _room),
         st.tuples(st.just("unsubscribe"), _reader, _room),
         st.tuples(st.just("send"), _reader, _room),
+        st.tuples(st.just("acknowledge"), _reader, _room),
         st.tuples(st.just("broadcast"), _reader, _room),
         st.tuples(st.just("broadcast"), _reader, _room),
         st.tuples(st.just("skipping"), _reader, _room),
@@ -45,6 +49,7 @@ class World:
         self.readers = [FakeReader(f"r{index}") for index in range(READERS)]
         self.rooms: list[set[int]] = [set() for _ in range(ROOMS)]
         self.due: list[list[tuple[int | None, bytes]]] = [[] for _ in range(READERS)]
+        self.acks: set[bytes] = set()
         self.count = 0
 
     async def step(self, kind: str, index: int, room: int) -> None:
@@ -60,6 +65,10 @@ class World:
         elif kind == "send":
             self.fanout.send(reader, text_frame(payload))
             self.due[index].append((None, payload))
+        elif kind == "acknowledge":
+            self.fanout.acknowledge(reader, text_frame(payload))
+            self.due[index].append((None, payload))
+            self.acks.add(payload)
         elif kind in ("broadcast", "skipping"):
             skip = reader if kind == "skipping" else None
             self.fanout.broadcast(Broadcast(f"room{room}", payload, Urgency.MESSAGE, self.count, skip))
@@ -94,9 +103,16 @@ class World:
             assert len(got) == len(set(got)), "nothing twice"
             assert set(got) == {payload for _, payload in due}, "nothing missing, nothing else"
             for room in range(ROOMS):
-                expected = [payload for source, payload in due if source in (None, room)]
+                expected = [p for source, p in due if source in (None, room) and p not in self.acks]
                 assert [payload for payload in got if payload in set(expected)] == expected
+            direct = [payload for source, payload in due if source is None]
+            assert [payload for payload in got if payload in set(direct)] == direct
+            for place, (_, payload) in enumerate(due):
+                if payload in self.acks:
+                    before = {earlier for _, earlier in due[:place]}
+                    assert before <= set(got[: got.index(payload)])
             assert reader.out is None
+            assert reader.acks is None
 
     def leave_all(self) -> None:
         for reader in self.readers:

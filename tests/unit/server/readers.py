@@ -24,6 +24,7 @@ class FakeReader:
         self.name = name
         self.rooms: tuple[FanoutRoom, ...] = ()
         self.out: list[bytes] | None = None
+        self.acks: bytes | None = None
         self.lagging_since: float | None = None
         self.congested = False
         self.buffered = 0

@@ -62,6 +62,40 @@ async def test_the_frames_of_one_turn_are_one_write_of_one_object_for_all() -> N
     assert (at.stats.broadcasts, at.stats.deliveries, at.stats.writes) == (2, 6, 3)
 
 
+async def test_acks_go_behind_the_frames_of_the_room_in_the_same_write() -> None:
+    at = Fixture()
+    one, other = at.members(2)
+    at.say(b"1")
+    at.fanout.acknowledge(one, text_frame(b"ack of 1"))
+    at.say(b"2")
+    at.fanout.acknowledge(one, text_frame(b"ack of 2"))
+    await asyncio.sleep(0)
+    assert [unframe(write) for write in one.writes] == [[b"1", b"2", b"ack of 1", b"ack of 2"]]
+    assert [unframe(write) for write in other.writes] == [[b"1", b"2"]]
+
+
+async def test_an_ack_keeps_its_place_before_the_next_direct_frame() -> None:
+    at = Fixture()
+    (reader,) = at.members(1)
+    at.say(b"1")
+    at.fanout.acknowledge(reader, text_frame(b"ack"))
+    at.fanout.send(reader, text_frame(b"direct"))
+    at.say(b"2")
+    await asyncio.sleep(0)
+    assert reader.got == [b"1", b"ack", b"direct", b"2"]
+
+
+async def test_an_ack_in_a_room_that_is_written_in_slices_comes_after_what_it_follows() -> None:
+    at = Fixture(Bounds(slice_members=1))
+    one, _ = at.members(2)
+    at.say(b"1")
+    at.fanout.acknowledge(one, text_frame(b"ack"))
+    at.fanout.remove(one)
+    assert not at.fanout._lagging
+    await asyncio.sleep(0)
+    assert one.got == [b"1", b"ack"]
+
+
 async def test_direct_frames_and_those_of_several_rooms_are_one_write() -> None:
     at = Fixture()
     reader = FakeReader()
