@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, Unpack
 
-from palaver.breaker import report
+from palaver.breaker import checks, report
 from palaver.breaker.config import Config, Options
 from palaver.breaker.engine import Clock, Engine, Listener, Observer
 from palaver.breaker.errors import WrongKindError
@@ -213,7 +213,7 @@ class CircuitBreaker:
             TypeError: if `listener` is a coroutine function: nobody would await it. Put the transition into a queue
             instead.
         """
-        _check_callback(listener)
+        checks.callback(listener)
         return self.engine.add_listener(listener)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
@@ -224,13 +224,8 @@ class CircuitBreaker:
         Raises:
             TypeError: if `observer` is a coroutine function.
         """
-        _check_callback(observer)
+        checks.callback(observer)
         return self.engine.add_observer(observer)
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self.name!r}, {self.state.value.replace('_', '-')}>"
-
-
-def _check_callback(callback: object) -> None:
-    if not callable(callback) or inspect.iscoroutinefunction(callback):
-        raise TypeError(f"{callback!r}: a listener is a plain function; for async code, put what it gets into a queue")

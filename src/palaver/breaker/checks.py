@@ -1,5 +1,6 @@
 """Checks of arguments: each names the argument and the value, and says what to give instead."""
 
+import inspect
 from math import isfinite
 
 
@@ -28,3 +29,13 @@ def duration(name: str, value: object, *, zero: bool = False) -> None:
         raise TypeError(f"{name}={value!r}: give a number of seconds, {least}")
     if not isfinite(value) or value < 0 or (value == 0 and not zero):
         raise ValueError(f"{name}={value!r}: give a finite number of seconds, {least}")
+
+
+def callback(value: object) -> None:
+    """Accept a plain function, or whatever else can be called without being awaited.
+
+    Raises:
+        TypeError: for a coroutine function, which nobody would await, and for what cannot be called.
+    """
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise TypeError(f"{value!r}: a listener is a plain function; for async code, put what it gets into a queue")

@@ -4,6 +4,7 @@ There is no global registry: whoever needs one makes it, and it goes with its ow
 carry what was learnt about a failing dependency, so they are the last to be evicted.
 """
 
+import functools
 import threading
 import time
 from collections import OrderedDict
@@ -11,9 +12,10 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar, Unpack
 
 from palaver.breaker.breaker import CircuitBreaker
-from palaver.breaker.checks import duration, whole
+from palaver.breaker.checks import callback, duration, whole
 from palaver.breaker.config import Config, Options
 from palaver.breaker.engine import Clock
+from palaver.breaker.tickets import Transition
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,6 +27,7 @@ class BreakerRegistry(Generic[K]):
         factory: Makes the breaker of a key. None: `CircuitBreaker(str(key), config=Config(**options))`.
         max_keys: How many breakers are kept, at least 1.
         idle_ttl: A closed breaker that nobody asked for in so many seconds may go earlier. None: stays.
+        listener: Called with key and transition after each change of any breaker, as by `CircuitBreaker.listen`.
         clock: Returns monotonic seconds; for `idle_ttl`, and for the breakers unless there is a factory.
         **options: The fields of `Config`, shared by all breakers; not together with a factory.
     """
@@ -35,18 +38,22 @@ class BreakerRegistry(Generic[K]):
         *,
         max_keys: int = 1000,
         idle_ttl: float | None = None,
+        listener: Callable[[K, Transition], object] | None = None,
         clock: Clock = time.monotonic,
         **options: Unpack[Options],
     ) -> None:
         whole("max_keys", max_keys)
         if idle_ttl is not None:
             duration("idle_ttl", idle_ttl)
+        if listener is not None:
+            callback(listener)
         if factory is not None and options:
             raise ValueError(f"give a factory or single options, not both; found {', '.join(options)}")
         config = Config(**options)
         self._factory = factory or (lambda key: CircuitBreaker(str(key), config=config, clock=clock))
         self._max_keys = max_keys
         self._idle_ttl = idle_ttl
+        self._listener = listener
         self._clock = clock
         self._lock = threading.Lock()
         self._breakers: OrderedDict[K, tuple[CircuitBreaker, float]] = OrderedDict()
@@ -61,6 +68,8 @@ class BreakerRegistry(Generic[K]):
                 self._breakers.move_to_end(key)
                 return found[0]
         made = self._factory(key)  # the user's code, so not under the lock; of two, the first to come back stays
+        if self._listener is not None:
+            made.listen(functools.partial(self._listener, key))
         with self._lock:
             breaker = self._breakers.setdefault(key, (made, now))[0]
             self._breakers.move_to_end(key)

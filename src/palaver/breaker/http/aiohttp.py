@@ -16,7 +16,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from palaver.breaker.config import Options
 from palaver.breaker.errors import CircuitOpenError
-from palaver.breaker.http.policy import Hosts, HttpPolicy
+from palaver.breaker.http.policy import HostListener, Hosts, HttpPolicy
 from palaver.breaker.permit import Permit
 from palaver.breaker.registry import BreakerRegistry
 
@@ -35,6 +35,7 @@ class BreakerMiddleware:
     Args:
         breakers: The breakers to use, to share them between sessions; None makes a registry of its own.
         policy: Which statuses are failures.
+        listener: Called with `host:port` and the transition after each change of a breaker.
         **options: The fields of `palaver.breaker.Config` for a registry of its own.
     """
 
@@ -43,9 +44,10 @@ class BreakerMiddleware:
         *,
         breakers: BreakerRegistry[str] | None = None,
         policy: HttpPolicy | None = None,
+        listener: HostListener | None = None,
         **options: Unpack[Options],
     ) -> None:
-        self._hosts = Hosts(breakers, policy or HttpPolicy(), options, _DEFAULTS)
+        self._hosts = Hosts(breakers, policy, listener, options, _DEFAULTS)
 
     @property
     def breakers(self) -> BreakerRegistry[str]:

@@ -14,7 +14,7 @@ import httpx
 
 from palaver.breaker.config import Options
 from palaver.breaker.errors import CircuitOpenError
-from palaver.breaker.http.policy import Hosts, HttpPolicy
+from palaver.breaker.http.policy import HostListener, Hosts, HttpPolicy
 from palaver.breaker.permit import Permit
 from palaver.breaker.registry import BreakerRegistry
 
@@ -40,6 +40,7 @@ class BreakerTransport(httpx.BaseTransport):
         transport: What makes the requests.
         breakers: The breakers to use, to share them between clients; None makes a registry of its own.
         policy: Which statuses are failures.
+        listener: Called with `host:port` and the transition after each change of a breaker.
         **options: The fields of `palaver.breaker.Config` for a registry of its own.
     """
 
@@ -49,10 +50,11 @@ class BreakerTransport(httpx.BaseTransport):
         *,
         breakers: BreakerRegistry[str] | None = None,
         policy: HttpPolicy | None = None,
+        listener: HostListener | None = None,
         **options: Unpack[Options],
     ) -> None:
         self._transport = transport or httpx.HTTPTransport()
-        self._hosts = Hosts(breakers, policy or HttpPolicy(), options, _DEFAULTS)
+        self._hosts = Hosts(breakers, policy, listener, options, _DEFAULTS)
 
     @property
     def breakers(self) -> BreakerRegistry[str]:
@@ -91,10 +93,11 @@ class AsyncBreakerTransport(httpx.AsyncBaseTransport):
         *,
         breakers: BreakerRegistry[str] | None = None,
         policy: HttpPolicy | None = None,
+        listener: HostListener | None = None,
         **options: Unpack[Options],
     ) -> None:
         self._transport = transport or httpx.AsyncHTTPTransport()
-        self._hosts = Hosts(breakers, policy or HttpPolicy(), options, _DEFAULTS)
+        self._hosts = Hosts(breakers, policy, listener, options, _DEFAULTS)
 
     @property
     def breakers(self) -> BreakerRegistry[str]:

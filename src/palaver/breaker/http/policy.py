@@ -11,7 +11,9 @@ from palaver.breaker.breaker import CircuitBreaker
 from palaver.breaker.config import Options
 from palaver.breaker.permit import Permit
 from palaver.breaker.registry import BreakerRegistry
+from palaver.breaker.tickets import Transition
 
+HostListener = Callable[[str, Transition], object]
 _SECONDS: Final = re.compile(r"\s*(\d{1,9})\s*", re.ASCII)
 
 
@@ -57,13 +59,19 @@ class Hosts:
     __slots__ = ("breakers", "policy")
 
     def __init__(
-        self, breakers: BreakerRegistry[str] | None, policy: HttpPolicy, options: Options, defaults: Options
+        self,
+        breakers: BreakerRegistry[str] | None,
+        policy: HttpPolicy | None,
+        listener: HostListener | None,
+        options: Options,
+        defaults: Options,
     ) -> None:
-        if breakers is not None and options:
-            raise ValueError(f"give breakers or single options, not both; found {', '.join(options)}")
+        if breakers is not None and (options or listener is not None):
+            found = [*options, *(["listener"] if listener is not None else [])]
+            raise ValueError(f"give breakers or single options, not both; found {', '.join(found)}")
         merged: Options = {**defaults, **options}
-        self.breakers = breakers if breakers is not None else BreakerRegistry(**merged)
-        self.policy = policy
+        self.breakers = breakers if breakers is not None else BreakerRegistry(listener=listener, **merged)
+        self.policy = policy or HttpPolicy()
 
     def breaker(self, scheme: str, host: str, port: int | None) -> CircuitBreaker:
         """The breaker of a host."""

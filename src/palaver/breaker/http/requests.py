@@ -16,7 +16,7 @@ from urllib3.util import parse_url
 
 from palaver.breaker.config import Options
 from palaver.breaker.errors import CircuitOpenError
-from palaver.breaker.http.policy import Hosts, HttpPolicy
+from palaver.breaker.http.policy import HostListener, Hosts, HttpPolicy
 from palaver.breaker.permit import Permit
 from palaver.breaker.registry import BreakerRegistry
 
@@ -46,6 +46,7 @@ class BreakerAdapter(HTTPAdapter):
     Args:
         breakers: The breakers to use, to share them between sessions; None makes a registry of its own.
         policy: Which statuses are failures.
+        listener: Called with `host:port` and the transition after each change of a breaker.
         adapter: Arguments for `requests.adapters.HTTPAdapter`, as `{"pool_maxsize": 20}`.
         **options: The fields of `palaver.breaker.Config` for a registry of its own.
     """
@@ -55,11 +56,12 @@ class BreakerAdapter(HTTPAdapter):
         *,
         breakers: BreakerRegistry[str] | None = None,
         policy: HttpPolicy | None = None,
+        listener: HostListener | None = None,
         adapter: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**(adapter or {}))
-        self._hosts = Hosts(breakers, policy or HttpPolicy(), options, _DEFAULTS)
+        self._hosts = Hosts(breakers, policy, listener, options, _DEFAULTS)
 
     @property
     def breakers(self) -> BreakerRegistry[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from palaver.breaker.http.policy import Hosts, HttpPolicy, fails, retry_after
+from palaver.breaker.http.policy import Hosts, fails, retry_after
 
 DATE = "Fri, 20 Nov 2026 20:00:00 GMT"
 
@@ -38,7 +38,7 @@ def test_retry_after_is_read_as_seconds_or_relative_to_the_responses_own_date(
 
 
 def test_every_host_and_port_has_a_breaker_of_its_own() -> None:
-    hosts = Hosts(None, HttpPolicy(), {"failure_threshold": 7}, {})
+    hosts = Hosts(None, None, None, {"failure_threshold": 7}, {})
     assert hosts.breaker("https", "a.example", None) is hosts.breaker("https", "a.example", 443)
     assert hosts.breaker("https", "a.example", None) is not hosts.breaker("http", "a.example", None)
     assert hosts.breaker("https", "a.example", None).config.failure_threshold == 7
@@ -46,4 +46,6 @@ def test_every_host_and_port_has_a_breaker_of_its_own() -> None:
 
 def test_breakers_and_single_options_together_are_refused() -> None:
     with pytest.raises(ValueError, match="ramp"):
-        Hosts(Hosts(None, HttpPolicy(), {}, {}).breakers, HttpPolicy(), {"ramp": 5}, {})
+        Hosts(Hosts(None, None, None, {}, {}).breakers, None, None, {"ramp": 5}, {})
+    with pytest.raises(ValueError, match="listener"):
+        Hosts(Hosts(None, None, None, {}, {}).breakers, None, print, {}, {})
