@@ -227,7 +227,7 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= _CHECKED_BYTES:
         found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptStoreError(path, found)
+            raise CorruptStoreError(path, found.splitlines()[-1])  # the first line only names the database
 
 
 def _require_wal(connection: sqlite3.Connection, path: Path) -> None:
