@@ -273,34 +273,38 @@ def looking_up(count: int, rounds: int) -> dict[str, list[float]]:
     rows = [(name, stamp, True) for name, stamp, _ in writes(count, 0)]
     asked = [f"user:{number:07d}" for number in range(0, 2 * count, 2)]
     random.Random(7).shuffle(asked)
-    subjects: dict[str, Any] = {"palaver": ours(rows), "dict": cells(rows)}
+    members, state = ours(rows), cells(rows)
     docs = yjs(rows), loro(rows)
-    subjects |= {"pycrdt": docs[0]["m"], "loro": docs[1].get_map("m")}
+    shared = docs[0]["m"], docs[1].get_map("m")
 
-    def ask(shared: Peer) -> Callable[[], object]:
+    def asking(ask: Callable[[str], object]) -> Callable[[], object]:
         def run() -> None:
             for name in asked:
-                name in shared  # noqa: B015  # the question is what is timed
+                ask(name)
 
         # Once untimed, so that nobody pays for bringing his data into the caches.
         run()
         return run
 
-    def ask_loro() -> Callable[[], object]:
-        get = subjects["loro"].get
-
+    def containing(of: Peer) -> Callable[[], object]:
         def run() -> None:
             for name in asked:
-                get(name)
+                name in of  # noqa: B015  # the question is what is timed
 
         run()
         return run
 
-    def one(shared: Peer) -> Setup:
-        return lambda: ask(shared)
-
-    table = {name: one(shared) for name, shared in subjects.items() if name != "loro"}
-    return interleave(table | {"loro": ask_loro}, rounds, count)
+    return interleave(
+        {
+            "palaver": lambda: asking(members.lookup),
+            "palaver, in": lambda: containing(members),
+            "dict": lambda: containing(state),
+            "pycrdt": lambda: containing(shared[0]),
+            "loro": lambda: asking(shared[1].get),
+        },
+        rounds,
+        count,
+    )
 
 
 def small_delta(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]]:

@@ -73,5 +73,9 @@ class Delta(msgspec.Struct, Generic[E], frozen=True, eq=False, gc=False):
             return NotImplemented
         return self.bias_bit == other.bias_bit and dict(self.items()) == dict(other.items())
 
+    def __ne__(self, other: object) -> bool:
+        # A Struct has an inequality of its own, by identity, which would not be the opposite.
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.bias_bit, frozenset(self.items())))

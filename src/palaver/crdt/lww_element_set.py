@@ -138,6 +138,8 @@ class LWWElementSet(Replica[E]):
 
     def _next_stamp(self, element: E) -> int:
         stamp = self._clock.tick()
+        if 2 * stamp > self._top and stamp > self._promised:
+            return stamp
         latest = max(stamp_in(self._cell_of(element), self._bias_bit), self._promised)
         if stamp <= latest:
             # A caller's own stamp may be ahead of the clock: going past it for this element alone keeps that right.

@@ -164,6 +164,8 @@ def test_a_delta_says_what_it_is() -> None:
     assert delta.added() == {"a"}
     assert delta.removed() == {"b"}
     assert hash(delta) == hash(Delta(("b", "a"), (4, 3), 0))
+    assert delta == Delta(("b", "a"), (4, 3), 0)
+    assert not delta != Delta(("b", "a"), (4, 3), 0)  # noqa: SIM202 - the operator is what is tested
     assert delta != Delta(("a", "b"), (3, 4), 1)
     assert delta != sys
     with pytest.raises(MismatchError):
