@@ -11,10 +11,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 
-async def main(port: str, name: str, room: str) -> None:
+async def main(port: str, name: str, room: str, host: str = "127.0.0.1") -> None:
     """Read until the server closes."""
     seq = 0
-    async with connect(f"ws://127.0.0.1:{port}/ws", compression=None, proxy=None, ping_interval=None) as client:
+    async with connect(f"ws://{host}:{port}/ws", compression=None, proxy=None, ping_interval=None) as client:
         await client.recv()
         await client.send(json.dumps({"type": "auth", "id": "1", "name": name}))
         await client.send(json.dumps({"type": "join", "id": "2", "room": room}))
