@@ -3,6 +3,7 @@
 // The name and the guest's session live in the tab (sessionStorage): a reload is the same user, a second tab may be
 // another one. The name last used is remembered to be offered again.
 
+import { Evaluations } from "./reviews/store";
 import { Chat, Closed, type Gap, type Message, randomId, Refused, type Room, type RoomEvent, type State, type User } from "palaver-client";
 
 export type Line = Message | Gap;
@@ -26,6 +27,7 @@ export interface RoomView {
 
 const KEPT_LINES = 1000;
 const TYPING_MS = 4000;
+const EVALUATIONS = /^#\/evaluations(?:\/([\w-]+))?$/; // no room's name has a slash
 const ROOM_NAME = /^[\p{L}\p{N}\-_.:~@+]{1,64}$/u;
 
 export class Store {
@@ -36,6 +38,9 @@ export class Store {
   problem = "";
   readonly rooms = new Map<string, RoomView>();
   current = "lobby";
+  /** The evaluations' page instead of the room: an id, "" for the list, null for the room. */
+  evaluation: string | null = null;
+  readonly evaluations: Evaluations;
   private listener: () => void = () => {};
   private drawing = false;
   private typedAt = 0;
@@ -45,7 +50,13 @@ export class Store {
     private readonly server: string,
     private readonly tab: Storage,
     private readonly browser: Storage,
-  ) {}
+  ) {
+    this.evaluations = new Evaluations(
+      server,
+      () => this.chat?.session ?? null,
+      () => this.changed(),
+    );
+  }
 
   /** The one listener; called at most once per frame. */
   subscribe(listener: () => void): void {
@@ -95,6 +106,9 @@ export class Store {
 
   /** Go to the room that the address names. */
   follow(hash: string): void {
+    const evaluation = EVALUATIONS.exec(hash);
+    this.evaluation = evaluation ? (evaluation[1] ?? "") : null;
+    if (evaluation) return this.changed();
     let room = "lobby";
     try {
       room = decodeURIComponent(hash.slice(1)) || "lobby";
@@ -232,7 +246,12 @@ export class Store {
           this.remember();
         }
         break;
+      case "evaluation":
+        this.evaluations.hear(event);
+        break;
       case "joined":
+        this.evaluations.refresh();
+        break;
       case "presence":
         break; // the members are read from the room
     }

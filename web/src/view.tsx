@@ -1,6 +1,6 @@
 // What the page looks like: plain functions of the store.
 
-import type { Gap, Message } from "palaver-client";
+import { type Gap, isOurs, type Message } from "palaver-client";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Line, Pending, RoomView, Store } from "./store";
 
@@ -22,20 +22,52 @@ function Inside({ store }: { store: Store }) {
       <aside class="side">
         <h1>Palaver</h1>
         <Rooms store={store} />
+        <a class="to-evaluations" href="#/evaluations" aria-current={store.evaluation === null ? undefined : "page"}>
+          Evaluations
+        </a>
         <You store={store} />
       </aside>
-      <main class="room">
-        <header>
-          <h2>{store.current}</h2>
-          <span class="count">{view ? plural(view.room.memberCount, "member") : ""}</span>
-        </header>
-        <Status store={store} />
-        {view && <Log key={store.current} view={view} store={store} />}
-        {view && <Composer key={`${store.current} composer`} view={view} store={store} />}
-      </main>
+      {store.evaluation !== null ? <Evaluations store={store} id={store.evaluation} /> : <RoomPage store={store} view={view} />}
       {view && <Members view={view} you={store.user?.id} />}
     </div>
   );
+}
+
+function RoomPage({ store, view }: { store: Store; view: RoomView | undefined }) {
+  return (
+    <main class="room">
+      <header>
+        <h2>{store.current}</h2>
+        <span class="count">{view ? plural(view.room.memberCount, "member") : ""}</span>
+      </header>
+      <Status store={store} />
+      {view && <Log key={store.current} view={view} store={store} />}
+      {view && <Composer key={`${store.current} composer`} view={view} store={store} />}
+    </main>
+  );
+}
+
+function Evaluations({ store, id }: { store: Store; id: string }) {
+  const views = useReviews();
+  if (views === null) return <main class="page" />;
+  const { EvaluationPage, EvaluationList } = views;
+  return id ? <EvaluationPage key={id} id={id} evaluations={store.evaluations} /> : <EvaluationList evaluations={store.evaluations} />;
+}
+
+type Reviews = typeof import("./reviews/view");
+let reviews: Reviews | null = null;
+
+/** What shows evaluations and Markdown, which most pages never need: loaded when it is first shown. */
+function useReviews(): Reviews | null {
+  const [views, loaded] = useState(() => reviews);
+  useEffect(() => {
+    if (views !== null) return;
+    void import("./reviews/view").then((module) => {
+      reviews = module;
+      loaded(() => module);
+    });
+  }, [views]);
+  return views;
 }
 
 function Entrance({ store }: { store: Store }) {
@@ -201,6 +233,7 @@ function Log({ view, store }: { view: RoomView; store: Store }) {
               message={line}
               follows={follows(view.lines[index - 1], line)}
               mine={line.user.id === store.user?.id}
+              store={store}
             />
           ),
         )}
@@ -220,8 +253,16 @@ function follows(before: Line | undefined, message: Message): boolean {
   return before?.type === "message" && before.user.id === message.user.id && message.time - before.time < 300_000;
 }
 
-function MessageLine({ message, follows, mine }: { message: Message; follows: boolean; mine: boolean }) {
+interface Said {
+  message: Message;
+  follows: boolean;
+  mine: boolean;
+  store: Store;
+}
+
+function MessageLine({ message, follows, mine, store }: Said) {
   const time = new Date(message.time);
+  if (isOurs(message.user) && !message.deleted) return <OurLine message={message} time={time} store={store} />;
   return (
     <article class={`message ${follows ? "follows" : ""} ${mine ? "mine" : ""}`} data-seq={message.seq}>
       <header>
@@ -229,6 +270,27 @@ function MessageLine({ message, follows, mine }: { message: Message; follows: bo
         <time dateTime={time.toISOString()}>{clock.format(time)}</time>
       </header>
       <p class={message.deleted ? "deleted" : ""}>{message.deleted ? "This message was removed." : message.text}</p>
+    </article>
+  );
+}
+
+/** A message of a model or of the server's voice: Markdown, and under the first one of an evaluation its card. */
+function OurLine({ message, time, store }: { message: Message; time: Date; store: Store }) {
+  const views = useReviews();
+  const [id = "", part = ""] = (message.cid ?? "").split(":");
+  const members = part.length > 0 && part.length < 4 ? store.evaluations.get(id)?.members : undefined;
+  const name = members?.find((each) => each.letter === part)?.name;
+  return (
+    <article class="message ours" data-seq={message.seq}>
+      <header>
+        <span class="name">
+          {message.user.name}
+          {name && <small> {name}</small>}
+        </span>
+        <time dateTime={time.toISOString()}>{clock.format(time)}</time>
+      </header>
+      {views ? <views.Markdown text={message.text} /> : <p>{message.text}</p>}
+      {views && part === "started" && <views.EvaluationCard id={id} evaluations={store.evaluations} />}
     </article>
   );
 }

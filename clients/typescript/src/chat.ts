@@ -276,6 +276,7 @@ export class Chat {
         break;
       case "typing":
       case "deleted":
+      case "evaluation":
         room?.other(frame);
         break;
       case "ping":

@@ -3,7 +3,9 @@ export { Chat, type Options, randomId } from "./chat.js";
 export { Room } from "./room.js";
 export {
   Closed,
+  type EvaluationPush,
   type Gap,
+  isOurs,
   type Message,
   NotSent,
   type Position,

@@ -34,8 +34,31 @@ export interface Gap {
   readonly reason: "retention" | "epoch";
 }
 
+/** Something happened in the room's evaluation `id`. Judges and answers are letters; `n` counts without holes. */
+export interface EvaluationPush {
+  readonly type: "evaluation";
+  readonly room: string;
+  readonly id: string;
+  readonly n: number;
+  readonly event: string;
+  readonly judge?: string;
+  readonly answer?: string;
+  readonly status?: string;
+  readonly score?: number | null;
+  readonly reason?: string | null;
+  readonly offset?: number;
+  readonly text?: string;
+  readonly state?: string;
+}
+
+/** Whether a message is of the server's own users: a model, or the server's voice. Nobody can sign in as one. */
+export function isOurs(user: User): boolean {
+  return user.id.startsWith("~");
+}
+
 export type RoomEvent =
   | Message
+  | EvaluationPush
   | Gap
   | { readonly type: "joined"; readonly room: string }
   | { readonly type: "presence"; readonly room: string; readonly joined: User[]; readonly left: User[] }
