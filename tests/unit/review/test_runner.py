@@ -10,7 +10,7 @@ import pytest
 
 from palaver.breaker import CircuitBreaker, CircuitOpenError
 from palaver.review import check, events
-from palaver.review.claims import Claims, FileClaims, LocalClaims
+from palaver.review.claims import Claims, FileClaims, LocalClaim, LocalClaims
 from palaver.review.folder import Folder, create
 from palaver.review.matrix import Matrix
 from palaver.review.providers import Client, Provider, connect
@@ -285,8 +285,15 @@ async def test_nothing_is_told_before_the_disk_has_it(stub: stubs.Stub, tmp_path
             if durable is None or durable.cells[cell.judge, cell.subject].status != cell.status:
                 early.append(event)
 
+    class Distant(LocalClaims):
+        """Claims that take their time, as those of a lock across the network do."""
+
+        async def claim(self, task: str) -> LocalClaim | None:
+            await asyncio.sleep(0.005)
+            return await super().claim(task)
+
     folder.sync = slow_sync  # type: ignore[method-assign]  # the disk is what this test is about
-    async with _runner(stub.provider(), folder) as runner:
+    async with _runner(stub.provider(), folder, claims=Distant()) as runner:
         runner.tell = tell
         matrix = await runner.run()
 
