@@ -18,6 +18,7 @@ import msgspec
 from palaver.review.completions import Accumulator, Reply
 from palaver.review.errors import ConfigurationError
 from palaver.review.failures import Failure, GuardOpenError, UnhealthyError, of_status
+from palaver.review.lanes import Lanes
 from palaver.review.prompts import Messages
 
 T = TypeVar("T")
@@ -201,8 +202,8 @@ async def connect(
     seconds. Raises `ConfigurationError` if the provider's key is not set.
     """
     headers = authorisation(provider, os.environ if environment is None else environment)
-    limits = httpx.Limits(max_connections=provider.in_flight, max_keepalive_connections=provider.in_flight)
     timeout = httpx.Timeout(provider.deadline_seconds, connect=min(_CONNECT_SECONDS, provider.deadline_seconds))
     base = provider.base_url.rstrip("/") + "/"
-    async with httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=timeout) as http:
+    lanes = Lanes(provider.in_flight)
+    async with httpx.AsyncClient(base_url=base, headers=headers, transport=lanes, timeout=timeout) as http:
         yield Client(provider, http, Unguarded() if guard is None else guard, refusal)

@@ -23,6 +23,7 @@ from palaver.review.stub.script import Fault, Script, StubModel
 
 _HEADERS = {"x-palaver-stub": "no model behind this"}
 _CHUNK_CHARACTERS = 120
+_EVENTS_TOGETHER = 8
 
 
 @dataclass(slots=True)
@@ -150,12 +151,15 @@ async def _deliver(
         return web.json_response({"id": number, "model": model, "choices": [choice], "usage": usage}, headers=headers)
     response = web.StreamResponse(headers={**headers, "content-type": "text/event-stream"})
     await response.prepare(request)
-    for start in range(0, len(said.text), _CHUNK_CHARACTERS):
-        piece = {"content": said.text[start : start + _CHUNK_CHARACTERS]}
-        await response.write(_event(number, model, [{"index": 0, "delta": piece, "finish_reason": None}]))
-    await response.write(_event(number, model, [{"index": 0, "delta": {}, "finish_reason": said.finish}]))
-    await response.write(_event(number, model, [], usage))
-    await response.write(b"data: [DONE]\n\n")
+    pieces = [said.text[at : at + _CHUNK_CHARACTERS] for at in range(0, len(said.text), _CHUNK_CHARACTERS)]
+    events = [
+        _event(number, model, [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]) for piece in pieces
+    ]
+    events.append(_event(number, model, [{"index": 0, "delta": {}, "finish_reason": said.finish}]))
+    events += [_event(number, model, [], usage), b"data: [DONE]\n\n"]
+    # What is ready together travels together, as it does from a real provider.
+    for at in range(0, len(events), _EVENTS_TOGETHER):
+        await response.write(b"".join(events[at : at + _EVENTS_TOGETHER]))
     await response.write_eof()
     return response
 
