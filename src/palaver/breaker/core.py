@@ -17,7 +17,6 @@ duration of a fast success to the `samples` of that ticket. While `now < shut_un
 and append the moment to `refused`. `advance` collects both before it does anything else.
 """
 
-from collections import deque
 from math import inf
 from typing import Final
 
@@ -26,7 +25,6 @@ from palaver.breaker.errors import Failure
 from palaver.breaker.ramp import Ramp
 from palaver.breaker.rest import Opening, Rest
 from palaver.breaker.round import Lease, Round
-from palaver.breaker.rules import open_window, totals_of
 from palaver.breaker.states import (
     CANCELLED,
     CAUSES,
@@ -47,6 +45,7 @@ from palaver.breaker.states import (
 from palaver.breaker.tally import Tally
 from palaver.breaker.tickets import PASS, Era, InFlight, Pass, Refusal, Ticket, Transition
 from palaver.breaker.watch import Watch
+from palaver.breaker.window import open_window
 
 _NEWS: Final = 1024  # transitions waiting for a listener that blocks; beyond it the oldest are not announced
 
@@ -56,7 +55,7 @@ class Core:
 
     # fmt: off
     __slots__ = (
-        "config", "door", "era", "forced", "grants", "history", "holders", "last_success_at", "mode", "news",
+        "_spans", "config", "door", "era", "forced", "grants", "history", "holders", "last_success_at", "mode", "news",
         "observed", "opens", "ramp", "refused", "rest", "round", "rule", "shut_until", "since", "slow_after",
         "slow_matters", "state", "streak", "tally", "transitions", "wanted", "watch",
     )
@@ -65,6 +64,7 @@ class Core:
     def __init__(self, config: Config, now: float) -> None:
         self.config = config
         self.rule = config.rule
+        self._spans = self.rule.spans()
         self.slow_matters = self.rule.needs_slow()
         self.slow_after = inf if config.slow_after is None else config.slow_after
         self.tally = Tally()
@@ -73,9 +73,9 @@ class Core:
         self.mode = Mode.NORMAL
         self.since = now
         self.opens = self.transitions = self.streak = 0
-        self.history: deque[Transition] = deque(maxlen=config.history)
-        self.news: deque[Transition] = deque(maxlen=_NEWS)
-        self.era = Era(open_window(self.rule))
+        self.history: list[Transition] = []
+        self.news: list[Transition] = []
+        self.era = Era(open_window(self._spans))
         self.rest = Rest(config.retry_after_cap)
         self.ramp = Ramp(config.ramp)
         self.round: Round | None = None
@@ -212,7 +212,9 @@ class Core:
             self._change(Cause.RECOVERED, now, f"{self.round.successes} of {self.config.close_after} probes succeeded")
 
     def _judge(self, now: float) -> None:
-        finding = self.rule.judge(self.streak, totals_of(self.era.window, now))
+        window = self.era.window
+        window.look(now)
+        finding = self.rule.judge(self.streak, window.of)
         if finding is not None:
             self._open(Cause.TRIPPED, now, str(finding))
 
@@ -378,7 +380,7 @@ class Core:
             config = self.config
             self.round = Round(config.probe_budget, config.probe_concurrency, config.close_after)
         else:
-            self.era = Era(open_window(self.rule))
+            self.era = Era(open_window(self._spans))
             self.streak = 0
             self.ramp.start(now)
         self._set_doors()
@@ -386,8 +388,11 @@ class Core:
 
     def _publish(self, transition: Transition | None) -> None:
         if transition is not None:
+            # Lists, because an empty deque takes as much memory as all the rest of a breaker.
             self.history.append(transition)
+            del self.history[: -self.config.history]
             self.news.append(transition)
+            del self.news[:-_NEWS]
 
     def _set_doors(self) -> None:
         """Say which calls need not ask: all of them (`door`), or none of them until a moment (`shut_until`)."""

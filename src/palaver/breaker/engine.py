@@ -11,7 +11,6 @@ second check sees it, and the sample is collected as late. A rejection by an ope
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from math import isfinite
 from typing import Final, NamedTuple, TypeVar
@@ -76,7 +75,7 @@ class Engine:
         self.result_predicate = config.failure_results
         self.listeners: tuple[Listener, ...] = ()
         self.observers: tuple[Observer, ...] = ()
-        self.deferred: deque[tuple[Ticket, Outcome, float, float]] = deque(maxlen=_DEFERRED)
+        self.deferred: list[tuple[Ticket, Outcome, float, float]] = []
         self._strategy = backoff.open_for(config.open_for)
         self.wake_fleet: Callable[[], object] | None = None
         self._delivering = False
@@ -180,16 +179,20 @@ class Engine:
             self.lock.release()
             self.settle(ticket, outcome, now - elapsed, now)
         else:
-            self.deferred.append((ticket, outcome, elapsed, now))
+            self._defer(ticket, outcome, elapsed, now)
 
     def drop(self, ticket: Ticket) -> None:
         """Take back a ticket that was forgotten, without the lock. Only leases and watched calls hold a place."""
         if isinstance(ticket, Lease | InFlight):
-            self.deferred.append((ticket, CANCELLED, 0.0, self.clock()))
+            self._defer(ticket, CANCELLED, 0.0, self.clock())
+
+    def _defer(self, ticket: Ticket, outcome: Outcome, elapsed: float, now: float) -> None:
+        if len(self.deferred) < _DEFERRED:
+            self.deferred.append((ticket, outcome, elapsed, now))  # atomic, like the `pop` that takes it out
 
     def _settle_deferred(self) -> None:
         while self.deferred:
-            self.core.settle(*self.deferred.popleft())
+            self.core.settle(*self.deferred.pop(0))
 
     def renew(self, ticket: Ticket) -> None:
         """Begin the lease of a probe anew."""
@@ -268,7 +271,7 @@ class Engine:
         lost."""
         with self.lock:
             if self.core.news:
-                return self.core.news.popleft()
+                return self.core.news.pop(0)
             self._delivering = False
             return None
 

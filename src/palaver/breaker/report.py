@@ -1,15 +1,15 @@
-"""What a circuit says about itself: the snapshot for programs, `explain` for people. Reads the core, changes
+"""What a circuit says about itself: the snapshot for programs, `explain` for people. Reads the core, and moves
 nothing."""
 
 from palaver.breaker.core import Core
-from palaver.breaker.rules import totals_of
 from palaver.breaker.states import CAUSES, Mode, State
 from palaver.breaker.tally import Latency, Snapshot
 
 
 def snapshot(core: Core, name: str | None, now: float) -> Snapshot:
     """Copy every number at `now`."""
-    tally, window = core.tally, core.era.window.totals(now)
+    tally, window = core.tally, core.era.window
+    window.look(now)
     time_in = dict(tally.time_in)
     time_in[core.state] += now - core.since
     probes = core.round.in_flight if core.round is not None else 0
@@ -74,7 +74,8 @@ def _outlook(core: Core, state: State, now: float) -> str:
             if now < core.ramp.until
             else ""
         )
-        return f"{ramp}Evidence: {core.rule.standing(core.streak, totals_of(core.era.window, now))}."
+        core.era.window.look(now)
+        return f"{ramp}Evidence: {core.rule.standing(core.streak, core.era.window.of)}."
     if state is State.OPEN:
         return f"Opening number {core.rest.attempt} since it was stable; probes begin in {core.rest.until - now:.3g} s."
     if core.round is None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from palaver.breaker.checks import whole
-from palaver.breaker.window import NoWindow, Seconds, Span, Totals, Window, Windows
+from palaver.breaker.window import Seconds, Span, Window
 
-TotalsOf = Callable[[Span], Totals]
+WindowOf = Callable[[Span], Window]
 
 
 class Finding(NamedTuple):
@@ -39,11 +39,11 @@ class Rule:
         """Whether the rule looks at slow calls."""
         return False
 
-    def judge(self, streak: int, totals: TotalsOf) -> Finding | None:
+    def judge(self, streak: int, window: WindowOf) -> Finding | None:
         """Return what speaks for opening the circuit, or None."""
         raise NotImplementedError
 
-    def standing(self, streak: int, totals: TotalsOf) -> str:
+    def standing(self, streak: int, window: WindowOf) -> str:
         """Say in words how near the rule is to firing."""
         raise NotImplementedError
 
@@ -63,11 +63,11 @@ class Consecutive(Rule):
     def __post_init__(self) -> None:
         whole("consecutive: failures", self.failures)
 
-    def judge(self, streak: int, totals: TotalsOf) -> Finding | None:  # noqa: ARG002  # looks at no window
+    def judge(self, streak: int, window: WindowOf) -> Finding | None:  # noqa: ARG002  # looks at no window
         """Compare the streak."""
         return Finding(str(self), f"{streak} in a row") if streak >= self.failures else None
 
-    def standing(self, streak: int, totals: TotalsOf) -> str:  # noqa: ARG002  # looks at no window
+    def standing(self, streak: int, window: WindowOf) -> str:  # noqa: ARG002  # looks at no window
         """Say how long the streak is."""
         return f"{streak} of {self.failures} failures in a row"
 
@@ -104,23 +104,22 @@ class Rate(Rule):
         """Whether this is the rate of slow calls."""
         return self.kind == "slow"
 
-    def _bad(self, totals: Totals) -> int:
-        return totals.slow if self.kind == "slow" else totals.failures
-
-    def judge(self, streak: int, totals: TotalsOf) -> Finding | None:  # noqa: ARG002  # looks at the window only
+    def judge(self, streak: int, window: WindowOf) -> Finding | None:  # noqa: ARG002  # looks at the window only
         """Compare the share."""
-        now = totals(self.over)
-        bad = self._bad(now)
-        if now.calls < self.min_calls or bad < self.share * now.calls:
+        held = window(self.over)
+        calls = held.calls
+        if calls < self.min_calls:
             return None
-        return Finding(str(self), f"{bad} of {now.calls}")
+        bad = held.slow if self.kind == "slow" else held.failures
+        return Finding(str(self), f"{bad} of {calls}") if bad >= self.share * calls else None
 
-    def standing(self, streak: int, totals: TotalsOf) -> str:  # noqa: ARG002  # looks at the window only
+    def standing(self, streak: int, window: WindowOf) -> str:  # noqa: ARG002  # looks at the window only
         """Say what the window holds."""
-        now = totals(self.over)
-        bad, share = self._bad(now), f" ({self._bad(now) / now.calls:.0%})" if now.calls else ""
+        held = window(self.over)
+        bad = held.slow if self.kind == "slow" else held.failures
+        share = f" ({bad / held.calls:.0%})" if held.calls else ""
         limit = f"opens at {self.share:.0%} of {self.min_calls} or more"
-        return f"{bad} of {now.calls} calls {self._word}{share} in {self.over}; {limit}"
+        return f"{bad} of {held.calls} calls {self._word}{share} in {self.over}; {limit}"
 
     @property
     def _word(self) -> str:
@@ -153,16 +152,16 @@ class AnyOf(_Several):
 
     __slots__ = ()
 
-    def judge(self, streak: int, totals: TotalsOf) -> Finding | None:
+    def judge(self, streak: int, window: WindowOf) -> Finding | None:
         """Return the first finding."""
         for rule in self.rules:
-            if finding := rule.judge(streak, totals):
+            if finding := rule.judge(streak, window):
                 return finding
         return None
 
-    def standing(self, streak: int, totals: TotalsOf) -> str:
+    def standing(self, streak: int, window: WindowOf) -> str:
         """Say where each part stands."""
-        return "; or ".join(rule.standing(streak, totals) for rule in self.rules)
+        return "; or ".join(rule.standing(streak, window) for rule in self.rules)
 
     def __str__(self) -> str:
         return " or ".join(f"({rule})" if isinstance(rule, AllOf) else str(rule) for rule in self.rules)
@@ -173,15 +172,15 @@ class AllOf(_Several):
 
     __slots__ = ()
 
-    def judge(self, streak: int, totals: TotalsOf) -> Finding | None:
+    def judge(self, streak: int, window: WindowOf) -> Finding | None:
         """Return all findings as one."""
-        findings = [rule.judge(streak, totals) for rule in self.rules]
+        findings = [rule.judge(streak, window) for rule in self.rules]
         seen = [finding.seen for finding in findings if finding]
         return Finding(str(self), ", ".join(seen)) if len(seen) == len(findings) else None
 
-    def standing(self, streak: int, totals: TotalsOf) -> str:
+    def standing(self, streak: int, window: WindowOf) -> str:
         """Say where each part stands."""
-        return "; and ".join(rule.standing(streak, totals) for rule in self.rules)
+        return "; and ".join(rule.standing(streak, window) for rule in self.rules)
 
     def __str__(self) -> str:
         return " and ".join(f"({rule})" if isinstance(rule, AnyOf) else str(rule) for rule in self.rules)
@@ -200,22 +199,6 @@ def failure_rate(share: float, *, over: Span, min_calls: int = 10) -> Rule:
 def slow_rate(share: float, *, over: Span, min_calls: int = 10) -> Rule:
     """Open when this share of the calls took `slow_after` seconds or more, once the window holds `min_calls` calls."""
     return Rate("slow", share, over, min_calls)
-
-
-def open_window(rule: Rule) -> Window:
-    """Return an empty window that serves every span the rule looks at."""
-    spans = rule.spans()
-    if not spans:
-        return NoWindow()
-    return spans[0].open() if len(spans) == 1 else Windows(spans)
-
-
-def totals_of(window: Window, now: float) -> TotalsOf:
-    """Return the function by which a rule reads a window that `open_window` made."""
-    if isinstance(window, Windows):
-        parts = window.parts
-        return lambda span: parts[span].totals(now)
-    return lambda span: window.totals(now)  # noqa: ARG005  # there is one span only
 
 
 def _rule(value: object) -> Rule:

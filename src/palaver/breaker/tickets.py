@@ -22,8 +22,9 @@ class Era:
 
     def add(self, now: float, failed: int, slow: int) -> None:
         """Record one call, and copy the window's edge, so that the fast path finds it without asking."""
-        self.window.add(now, failed, slow)
-        self.edge = self.window.edge
+        window = self.window
+        window.add(now, failed, slow)
+        self.edge = window.edge
 
     def take(self) -> list[float]:
         """Remove and return the samples. Others may append meanwhile; theirs stay."""

@@ -7,30 +7,24 @@ Calls arrive one by one (`add`), or as a number of fast successes at once (`note
 before `edge`, the end of the present slice, so that nobody needs to know when each of them did.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from palaver.breaker.checks import duration, whole
 
 SLICES: Final = 10  # a window of time forgets a tenth of itself at a time; more would cost memory for little precision
 
 
-class Totals(NamedTuple):
-    """What a window holds now."""
-
-    calls: int
-    failures: int
-    slow: int
-
-
 class Window(Protocol):
     """What rules and the core need of a window. `now` never decreases by more than scheduling noise between threads."""
 
-    @property
-    def edge(self) -> float:
-        """Until when fast successes may be noted in bulk."""
+    calls: int
+    """How many calls it holds; the next two as well. Exact after `look`."""
+    failures: int
+    slow: int
+    edge: float
+    """Until when fast successes may be noted in bulk."""
 
     def note(self, count: int) -> None:
         """Record this many fast successes that ended before `edge`."""
@@ -38,8 +32,11 @@ class Window(Protocol):
     def add(self, now: float, failed: int, slow: int) -> None:
         """Record one call; `failed` and `slow` are 0 or 1."""
 
-    def totals(self, now: float) -> Totals:
-        """Say what the window holds at `now`."""
+    def look(self, now: float) -> None:
+        """Forget what is too old at `now`."""
+
+    def of(self, span: "Span") -> "Window":
+        """Return the part that looks at this span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,45 +88,44 @@ def seconds(length: float) -> Seconds:
 
 
 class TimeWindow:
-    """Calls in slices of time. The current slice is three plain counters; full slices wait in a queue to be
-    forgotten."""
+    """Calls in slices of time: running totals, and for each full slice what goes with it when it is forgotten."""
 
-    __slots__ = ("_calls", "_epoch", "_failures", "_full", "_full_totals", "_slow", "_width", "edge")
+    __slots__ = ("_before", "_epoch", "_full", "_width", "calls", "edge", "failures", "slow")
 
     def __init__(self, length: float) -> None:
         self._width = length / SLICES
         self._epoch = 0
-        self._full: deque[tuple[int, Totals]] = deque()
-        self._full_totals = NOTHING
-        self._calls = self._failures = self._slow = 0
+        self._full: list[tuple[int, int, int, int]] = []  # at most `SLICES`: epoch, calls, failures, slow calls
+        self._before = (0, 0, 0)  # the totals when the present slice began
+        self.calls = self.failures = self.slow = 0
         self.edge = -inf  # the first call sets the clock of the slices
 
     def note(self, count: int) -> None:
         """Record fast successes in the present slice."""
-        self._calls += count
+        self.calls += count
 
     def add(self, now: float, failed: int, slow: int) -> None:
         """Record one call."""
         if now >= self.edge:
             self._turn(now)
-        self._calls += 1
-        self._failures += failed
-        self._slow += slow
+        self.calls += 1
+        self.failures += failed
+        self.slow += slow
 
-    def totals(self, now: float) -> Totals:
-        """Add up the slices that are not older than the window."""
+    def look(self, now: float) -> None:
+        """Forget the slices that are older than the window."""
         if now >= self.edge:
             self._turn(now)
-        full = self._full_totals
-        return Totals(full.calls + self._calls, full.failures + self._failures, full.slow + self._slow)
+
+    def of(self, span: "Span") -> Window:  # noqa: ARG002  # there is one
+        """Return itself."""
+        return self
 
     def _turn(self, now: float) -> None:
         """Begin the slice that holds `now`, keep the one before it, forget those that are too old."""
-        full, calls, failures, slow = self._full, *self._full_totals
-        if self._calls:
-            full.append((self._epoch, Totals(self._calls, self._failures, self._slow)))
-            calls, failures, slow = calls + self._calls, failures + self._failures, slow + self._slow
-            self._calls = self._failures = self._slow = 0
+        full, (calls, failures, slow) = self._full, self._before
+        if self.calls > calls:
+            full.append((self._epoch, self.calls - calls, self.failures - failures, self.slow - slow))
         self._epoch = int(now // self._width)
         self.edge = (self._epoch + 1) * self._width
         if self.edge <= now:  # rounding put `now` on the far side of its own slice
@@ -137,23 +133,24 @@ class TimeWindow:
             self.edge = (self._epoch + 1) * self._width
         oldest = self._epoch - SLICES
         while full and full[0][0] <= oldest:
-            gone = full.popleft()[1]
-            calls, failures, slow = calls - gone.calls, failures - gone.failures, slow - gone.slow
-        self._full_totals = Totals(calls, failures, slow)
+            _, calls, failures, slow = full.pop(0)
+            self.calls -= calls
+            self.failures -= failures
+            self.slow -= slow
+        self._before = (self.calls, self.failures, self.slow)
 
 
 class CountWindow:
     """The last calls, one byte each: bit 0 says failed, bit 1 says slow."""
 
-    __slots__ = ("_failures", "_next", "_ring", "_size", "_slow")
-
-    edge = inf  # nothing ages here
+    __slots__ = ("_next", "_ring", "_size", "calls", "edge", "failures", "slow")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._ring = bytearray()  # grows to its size with use: a registry holds thousands of idle breakers
         self._next = 0
-        self._failures = self._slow = 0
+        self.calls = self.failures = self.slow = 0
+        self.edge = inf  # nothing ages here
 
     def note(self, count: int) -> None:
         """Record fast successes."""
@@ -164,30 +161,36 @@ class CountWindow:
         """Record one call."""
         self._push(failed | slow << 1)
 
-    def totals(self, now: float) -> Totals:  # noqa: ARG002  # a count window does not age
-        """Say what the ring holds."""
-        return Totals(len(self._ring), self._failures, self._slow)
+    def look(self, now: float) -> None:
+        """Forget nothing: a count window does not age."""
+
+    def of(self, span: "Span") -> Window:  # noqa: ARG002  # there is one
+        """Return itself."""
+        return self
 
     def _push(self, mark: int) -> None:
         """Put one call in the place of the oldest."""
-        if len(self._ring) < self._size:
+        if self.calls < self._size:
             self._ring.append(mark)
+            self.calls += 1
         else:
             at = self._next
             gone, self._ring[at] = self._ring[at], mark
             self._next = at + 1 if at + 1 < self._size else 0
-            self._failures -= gone & 1
-            self._slow -= gone >> 1
-        self._failures += mark & 1
-        self._slow += mark >> 1
+            self.failures -= gone & 1
+            self.slow -= gone >> 1
+        self.failures += mark & 1
+        self.slow += mark >> 1
 
 
 class NoWindow:
     """For rules that look at no window: takes everything, keeps nothing."""
 
-    __slots__ = ()
+    __slots__ = ("calls", "edge", "failures", "slow")
 
-    edge = inf
+    def __init__(self) -> None:
+        self.calls = self.failures = self.slow = 0
+        self.edge = inf
 
     def note(self, count: int) -> None:
         """Keep nothing."""
@@ -195,37 +198,54 @@ class NoWindow:
     def add(self, now: float, failed: int, slow: int) -> None:
         """Keep nothing."""
 
-    def totals(self, now: float) -> Totals:  # noqa: ARG002  # there is nothing at any time
-        """Nothing."""
-        return NOTHING
+    def look(self, now: float) -> None:
+        """Forget nothing."""
+
+    def of(self, span: "Span") -> Window:  # noqa: ARG002  # no rule asks
+        """Return itself."""
+        return self
 
 
 class Windows:
-    """Several windows, for rules over different spans, recorded as one."""
+    """Several windows, for rules over different spans, recorded as one. Its own numbers are those of the first."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("_first", "_parts", "calls", "edge", "failures", "slow")
 
     def __init__(self, spans: tuple[Span, ...]) -> None:
-        self.parts = {span: span.open() for span in spans}
-
-    @property
-    def edge(self) -> float:
-        """The first edge of any part."""
-        return min(part.edge for part in self.parts.values())
+        self._parts = {span: span.open() for span in spans}
+        self._first = self._parts[spans[0]]
+        self._copy()
 
     def note(self, count: int) -> None:
         """Record fast successes in each part."""
-        for part in self.parts.values():
+        for part in self._parts.values():
             part.note(count)
+        self._copy()
 
     def add(self, now: float, failed: int, slow: int) -> None:
         """Record one call in each part."""
-        for part in self.parts.values():
+        for part in self._parts.values():
             part.add(now, failed, slow)
+        self._copy()
 
-    def totals(self, now: float) -> Totals:
-        """Say what the first part holds."""
-        return next(iter(self.parts.values())).totals(now)
+    def look(self, now: float) -> None:
+        """Let each part forget."""
+        for part in self._parts.values():
+            part.look(now)
+        self._copy()
+
+    def of(self, span: Span) -> Window:
+        """Return the part over this span."""
+        return self._parts[span]
+
+    def _copy(self) -> None:
+        first = self._first
+        self.calls, self.failures, self.slow = first.calls, first.failures, first.slow
+        self.edge = min(part.edge for part in self._parts.values())
 
 
-NOTHING: Final = Totals(0, 0, 0)
+def open_window(spans: tuple[Span, ...]) -> Window:
+    """Return an empty window that serves every one of these spans."""
+    if not spans:
+        return NoWindow()
+    return spans[0].open() if len(spans) == 1 else Windows(spans)
