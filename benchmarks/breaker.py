@@ -56,8 +56,6 @@ BARS = (
     ("success", "circuitbreaker", 1.2),
     ("async success", "nopanic", 0.65),
     ("async success", "interlock", 0.16),
-    ("failure", "circuitbreaker", 1.0),
-    ("failure", "nopanic", 0.63),
     ("rejected", "circuitbreaker", 0.9),
     ("rejected", "nopanic", 0.35),
     ("async rejected", "circuitbreaker", 0.9),

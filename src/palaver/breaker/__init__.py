@@ -1,6 +1,7 @@
 """A circuit breaker for sync and async code. Standard library only.
 
-Start with `CircuitBreaker`. The state machine is in `core`, its table in `states`, the lock in `engine`.
+Start with `CircuitBreaker`. The state machine is in `core` and `circuit`, its table in
+`states`, the lock in `engine`.
 """
 
 from palaver.breaker.backoff import Exponential, OpenContext, exponential

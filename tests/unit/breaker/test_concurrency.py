@@ -184,8 +184,12 @@ def test_under_storms_of_threads_transitions_stay_legal_and_numbered_without_gap
     heard: list[Transition] = []
     breaker.listen(heard.append)
 
+    deadline = time.monotonic() + WATCHDOG_SECONDS
+
     def work() -> None:
-        for number in range(2000):
+        for number in itertools.count():
+            if len(heard) >= 100 or time.monotonic() > deadline:
+                break
             with contextlib.suppress(CircuitOpenError):
                 permit = breaker.acquire()
                 if number % 3:
@@ -198,7 +202,7 @@ def test_under_storms_of_threads_transitions_stay_legal_and_numbered_without_gap
     for before, after in itertools.pairwise(heard):
         assert before.after is after.before
     assert tuple(heard) == breaker.history
-    assert len(heard) > 10
+    assert len(heard) >= 100
 
 
 def test_one_breaker_serves_several_event_loops_and_sync_code_at_once() -> None:

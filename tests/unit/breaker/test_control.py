@@ -1,0 +1,122 @@
+"""The breaker in the hands of operators, and what it tells: modes, holds, listeners, explanations."""
+
+import pytest
+
+from palaver.breaker import (
+    CircuitBreaker,
+    CircuitOpenError,
+    Mode,
+    Reason,
+    State,
+    Transition,
+)
+from palaver.breaker.testing import FakeClock
+
+
+class BoomError(Exception):
+    """What a dependency raises in these tests."""
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1000.0)
+
+
+def fail(breaker: CircuitBreaker, times: int = 1, error: type[BaseException] = BoomError) -> None:
+    def raises() -> None:
+        raise error("no")
+
+    for _ in range(times):
+        with pytest.raises(error):
+            breaker.call(raises)
+
+
+def assert_state(breaker: CircuitBreaker, state: State) -> None:
+    assert breaker.state is state
+
+
+def succeed(breaker: CircuitBreaker, times: int = 1) -> None:
+    for _ in range(times):
+        assert breaker.call(lambda: 7) == 7
+
+
+def rejected(breaker: CircuitBreaker) -> CircuitOpenError:
+    with pytest.raises(CircuitOpenError) as caught:
+        breaker.call(lambda: pytest.fail("a rejected call must not run"))
+    return caught.value
+
+
+def test_forcing_isolating_disabling_and_resetting(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(failure_threshold=1, open_for=10, clock=clock)
+    breaker.force_open("maintenance")
+    clock.advance(10_000)
+    error = rejected(breaker)
+    assert (error.reason, error.retry_after) == (Reason.FORCED, None)
+    breaker.reset()
+    succeed(breaker)
+    with breaker.isolate():
+        with breaker.isolate():
+            rejected(breaker)
+        rejected(breaker)
+    assert_state(breaker, State.HALF_OPEN)
+    succeed(breaker)
+    assert_state(breaker, State.CLOSED)
+    breaker.disable()
+    fail(breaker, 10)
+    assert (breaker.mode, breaker.state) == (Mode.DISABLED, State.CLOSED)
+    breaker.enable()
+    fail(breaker)
+    rejected(breaker)
+
+
+def test_shadow_mode_changes_state_and_rejects_nobody(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(failure_threshold=1, open_for=10, clock=clock)
+    breaker.shadow()
+    fail(breaker)
+    assert_state(breaker, State.OPEN)
+    succeed(breaker, 3)
+    snapshot = breaker.snapshot()
+    assert (snapshot.shadowed, snapshot.unobserved) == (3, 3)
+    assert snapshot.rejections[Reason.OPEN] == 0
+
+
+def test_listeners_hear_every_transition_in_order_without_the_lock(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(failure_threshold=1, open_for=10, clock=clock)
+    heard: list[tuple[State, State]] = []
+
+    def listener(transition: Transition) -> None:
+        heard.append((transition.before, transition.after))
+        assert breaker.snapshot().name is None  # takes the lock, so nobody else may hold it
+        raise BoomError("a listener's own fault")
+
+    stop = breaker.listen(listener)
+    fail(breaker)
+    clock.advance(10)
+    succeed(breaker)
+    assert heard == [
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    ]
+    stop()
+    fail(breaker)
+    assert len(heard) == 3
+
+
+def test_an_async_listener_is_refused() -> None:
+    async def listener(transition: Transition) -> None: ...
+
+    with pytest.raises(TypeError, match="queue"):
+        CircuitBreaker().listen(listener)
+
+
+def test_explain_says_where_it_stands_and_why(clock: FakeClock) -> None:
+    breaker = CircuitBreaker("db", failure_threshold=2, open_for=10, clock=clock)
+    fail(breaker)
+    assert "1 of 2 failures in a row" in breaker.explain()
+    fail(breaker)
+    text = breaker.explain()
+    assert "Circuit db is open" in text
+    assert "2 failures in a row (2 in a row)" in text
+    assert "probes begin in 10 s" in text
+    assert repr(breaker) == "<CircuitBreaker 'db', open>"
