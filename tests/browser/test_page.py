@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from palaver.client import connect
 from tests.browser.conftest import OpenTab
-from tests.integration.serve.process import Server, serving
+from tests.integration.serve.process import Server, palaver, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -146,6 +146,38 @@ def test_a_taken_name_is_said_and_asked_for_again(serve: Serve, open_tab: OpenTa
     expect(other.get_by_role("alert")).not_to_be_empty()
     enter(other, "Bea")
     expect(other.locator(".you .name")).to_have_text("Bea")
+
+
+def test_where_there_are_no_guests_a_token_lets_in_and_stays_in_its_tab(
+    serve: Serve, open_tab: OpenTab, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("s" * 48)
+    made = palaver("token", "--name", "Ada", "--room", "team", "--token-key", "secret", cwd=tmp_path)
+    server = serve("--auth", "token", "--token-key", "secret")
+    tab = open_tab(f"{server.url}/#team")
+    tab.get_by_label("Your name").fill("Ada")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("alert")).to_contain_text("Guests are not allowed")
+    tab.get_by_label("Your token").fill("nonsense")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("alert")).to_contain_text("malformed")
+    tab.get_by_label("Your token").fill(made.stdout)
+    tab.keyboard.press("Enter")
+    ready(tab)
+    expect(tab.locator(".you .name")).to_have_text("Ada")
+    say(tab, "with a token")
+    shown(tab, "with a token")
+    tab.reload()
+    ready(tab)
+    shown(tab, "with a token")
+    expect(tab.get_by_label("Rooms", exact=True).get_by_role("listitem")).to_have_count(1)  # not in the lobby, too
+    assert made.stdout.strip() not in tab.url
+    assert tab.evaluate("Object.values(localStorage).some((kept) => kept.includes('.'))") is False
+    tab.get_by_role("button", name="Sign out").click()
+    expect(tab.get_by_label("Your token")).to_be_visible()
+    assert tab.evaluate("sessionStorage.length") == 0
+    tab.get_by_role("button", name="Enter as a guest").click()
+    expect(tab.get_by_label("Your name")).to_be_focused()
 
 
 def test_the_page_can_be_used_by_keyboard_alone_and_says_what_it_is(serve: Serve, open_tab: OpenTab) -> None:

@@ -1,7 +1,7 @@
 // Everything the page shows, and the one place that changes it. Talks to the server through the SDK only.
 //
-// The name and the guest's session live in the tab (sessionStorage): a reload is the same user, a second tab may be
-// another one. The name last used is remembered to be offered again.
+// The name and the guest's session, or the token, live in the tab (sessionStorage): a reload is the same user, a second
+// tab may be another one. The name last used is remembered to be offered again; a token is not.
 
 import { Evaluations } from "./reviews/store";
 import { Chat, Closed, type Gap, type Message, randomId, Refused, type Room, type RoomEvent, type State, type User } from "palaver-client";
@@ -36,6 +36,8 @@ export class Store {
   /** Whether the link was lost since the page last showed that it is back. */
   recovered = false;
   problem = "";
+  /** The way in asks for a token: the server has no guests, or somebody prefers it. */
+  wantsToken = false;
   readonly rooms = new Map<string, RoomView>();
   current = "lobby";
   /** The evaluations' page instead of the room: an id, "" for the list, null for the room. */
@@ -53,7 +55,7 @@ export class Store {
   ) {
     this.evaluations = new Evaluations(
       server,
-      () => this.chat?.session ?? null,
+      () => this.chat?.session ?? this.tab.getItem("token"),
       () => this.changed(),
     );
   }
@@ -62,7 +64,9 @@ export class Store {
   subscribe(listener: () => void): void {
     this.listener = listener;
     const name = this.tab.getItem("name");
-    if (name !== null) this.enter(name);
+    const token = this.tab.getItem("token");
+    if (token !== null) this.enterWith(token);
+    else if (name !== null) this.enter(name);
     this.changed();
   }
 
@@ -80,18 +84,26 @@ export class Store {
 
   /** Become a guest with this name. */
   enter(name: string): void {
+    const keep = (chat: Chat): void => {
+      this.tab.setItem("name", name);
+      this.browser.setItem("name", name);
+      if (chat.session) this.tab.setItem("session", chat.session);
+    };
+    this.begin(new Chat({ url: this.server, name, session: this.tab.getItem("session"), onState: this.watch(keep) }));
+  }
+
+  /** Be whom this token names. */
+  enterWith(token: string): void {
+    this.wantsToken = true;
+    const keep = (): void => this.tab.setItem("token", token);
+    this.begin(new Chat({ url: this.server, token: () => Promise.resolve(token), onState: this.watch(keep) }));
+  }
+
+  /** Ask for a token instead of a name, or the other way round. */
+  ask(wantsToken: boolean): void {
+    this.wantsToken = wantsToken;
     this.problem = "";
-    this.chat?.close();
-    this.rooms.clear();
-    this.wasReady = this.recovered = false;
-    this.chat = new Chat({
-      url: this.server,
-      name,
-      session: this.tab.getItem("session"),
-      onState: (state, chat) => this.moved(state, chat, name),
-    });
-    for (const room of this.remembered()) this.open(room);
-    this.chat.start();
+    this.changed();
   }
 
   /** Forget who this tab was. */
@@ -99,8 +111,9 @@ export class Store {
     this.chat?.close();
     this.chat = null;
     this.state = "idle";
+    this.problem = "";
     this.rooms.clear();
-    for (const key of ["name", "session", "rooms"]) this.tab.removeItem(key);
+    for (const key of ["name", "session", "token", "rooms"]) this.tab.removeItem(key);
     this.changed();
   }
 
@@ -171,6 +184,16 @@ export class Store {
     this.chat?.retry();
   }
 
+  private begin(chat: Chat): void {
+    this.problem = "";
+    this.chat?.close();
+    this.rooms.clear();
+    this.wasReady = this.recovered = false;
+    this.chat = chat;
+    for (const room of this.remembered()) this.open(room);
+    chat.start();
+  }
+
   private open(name: string): void {
     if (!this.chat || this.rooms.has(name)) return;
     const lines: Line[] = [];
@@ -199,22 +222,24 @@ export class Store {
     );
   }
 
-  private moved(state: State, chat: Chat, name: string): void {
-    this.state = state;
-    if (state === "ready") {
-      this.recovered = this.wasReady;
-      this.wasReady = true;
-      this.tab.setItem("name", name);
-      this.browser.setItem("name", name);
-      if (chat.session) this.tab.setItem("session", chat.session);
-    } else if (state === "ended" && chat.error !== null) {
-      this.problem = chat.error.message;
-      if (!this.wasReady) {
-        this.chat = null;
-        this.tab.removeItem("name");
+  /** Follow the state of a chat; `keep` remembers in the tab who it is, once the server has agreed. */
+  private watch(keep: (chat: Chat) => void): (state: State, chat: Chat) => void {
+    return (state, chat) => {
+      this.state = state;
+      if (state === "ready") {
+        this.recovered = this.wasReady;
+        this.wasReady = true;
+        keep(chat);
+      } else if (state === "ended" && chat.error !== null) {
+        this.problem = chat.error.message;
+        if (!this.wasReady) {
+          this.wantsToken = this.wantsToken || chat.error.error?.code === "unauthenticated";
+          this.chat = null;
+          for (const key of ["name", "token"]) this.tab.removeItem(key);
+        }
       }
-    }
-    this.changed();
+      this.changed();
+    };
   }
 
   private heard(name: string, event: RoomEvent): void {

@@ -2,6 +2,7 @@
 
 import { type Gap, isOurs, type Message } from "palaver-client";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Entrance } from "./entrance";
 import type { Line, Pending, RoomView, Store } from "./store";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -68,38 +69,6 @@ function useReviews(): Reviews | null {
     });
   }, [views]);
   return views;
-}
-
-function Entrance({ store }: { store: Store }) {
-  const [name, setName] = useState(store.suggestedName);
-  return (
-    <main class="entrance">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (name.trim()) store.enter(name.trim());
-        }}
-      >
-        <h1>Palaver</h1>
-        <label for="name">Your name</label>
-        <input
-          id="name"
-          value={name}
-          maxLength={32}
-          autoComplete="nickname"
-          ref={(input) => input?.focus()}
-          onInput={(event) => setName(event.currentTarget.value)}
-          aria-describedby="problem"
-        />
-        <p id="problem" class="problem" role="alert">
-          {store.problem}
-        </p>
-        <button type="submit" disabled={name.trim() === ""}>
-          Enter
-        </button>
-      </form>
-    </main>
-  );
 }
 
 function Rooms({ store }: { store: Store }) {
