@@ -43,6 +43,7 @@ function RoomPage({ store, view }: { store: Store; view: RoomView | undefined })
       </header>
       <Status store={store} />
       {view && <Log key={store.current} view={view} store={store} />}
+      {view && <Running view={view} store={store} />}
       {view && <Composer key={`${store.current} composer`} view={view} store={store} />}
     </main>
   );
@@ -55,19 +56,37 @@ function Evaluations({ store, id }: { store: Store; id: string }) {
   return id ? <EvaluationPage key={id} id={id} evaluations={store.evaluations} /> : <EvaluationList evaluations={store.evaluations} />;
 }
 
+/** The card of the room's evaluation stays in sight while it runs; afterwards it stands where it was asked. */
+function Running({ view, store }: { view: RoomView; store: Store }) {
+  const views = useReviews(runningId(view, store) !== null);
+  const id = runningId(view, store);
+  if (id === null || views === null) return null;
+  return (
+    <div class="running">
+      <views.EvaluationCard id={id} evaluations={store.evaluations} />
+    </div>
+  );
+}
+
+function runningId(view: RoomView, store: Store): string | null {
+  const line = view.lines.findLast((each) => each.type === "message" && isOurs(each.user) && each.cid?.endsWith(":started"));
+  const id = line?.type === "message" ? line.cid?.split(":")[0] : undefined;
+  return id !== undefined && store.evaluations.get(id)?.revealed === false ? id : null;
+}
+
 type Reviews = typeof import("./reviews/view");
 let reviews: Reviews | null = null;
 
 /** What shows evaluations and Markdown, which most pages never need: loaded when it is first shown. */
-function useReviews(): Reviews | null {
+function useReviews(wanted = true): Reviews | null {
   const [views, loaded] = useState(() => reviews);
   useEffect(() => {
-    if (views !== null) return;
+    if (views !== null || !wanted) return;
     void import("./reviews/view").then((module) => {
       reviews = module;
       loaded(() => module);
     });
-  }, [views]);
+  }, [views, wanted]);
   return views;
 }
 
@@ -259,7 +278,9 @@ function OurLine({ message, time, store }: { message: Message; time: Date; store
         <time dateTime={time.toISOString()}>{clock.format(time)}</time>
       </header>
       {views ? <views.Markdown text={message.text} /> : <p>{message.text}</p>}
-      {views && part === "started" && <views.EvaluationCard id={id} evaluations={store.evaluations} />}
+      {views && part === "started" && store.evaluations.get(id)?.revealed !== false && (
+        <views.EvaluationCard id={id} evaluations={store.evaluations} />
+      )}
     </article>
   );
 }
