@@ -23,6 +23,7 @@ from palaver.review.records import Limits, Reopen
 from palaver.review.results import publish
 from palaver.review.runner import Pace, Runner
 from palaver.server.reviews import seating
+from palaver.server.reviews.leases import LEASE_SECONDS, claims_at
 
 T = TypeVar("T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -35,6 +36,8 @@ class _Work:
 
     roster: roster.Roster
     pace: Pace
+    lock: str | None = None
+    lease_seconds: float = LEASE_SECONDS
 
 
 class _RunOptions(TypedDict):
@@ -146,12 +149,28 @@ def _draw_up(found: roster.Roster, options: _RunOptions) -> list[Folder]:
     show_default=True,
     help="Seconds to wait for a provider that is away.",
 )
-def resume(folders: tuple[Path, ...], models_file: Path, again: bool, in_flight: int, patience: float) -> None:
+@click.option(
+    "--lock",
+    metavar="URL",
+    envvar="PALAVER_EVALUATIONS_LOCK",
+    help="Share the work through leases of the lock at this Redis or Valkey: for workers on several machines.",
+)
+@click.option("--lease", type=click.FloatRange(0.1), default=LEASE_SECONDS, show_default=True, help="Seconds.")
+def resume(
+    folders: tuple[Path, ...],
+    models_file: Path,
+    again: bool,
+    in_flight: int,
+    patience: float,
+    lock: str | None,
+    lease: float,
+) -> None:
     """Go on with evaluations in FOLDERS: only calls that are still open are made.
 
     Several processes may resume the same folder at once and share the work.
     """
-    work = _Work(refusing(lambda: roster.parse(models_file.read_text("utf-8"))), Pace(in_flight, patience))
+    found = refusing(lambda: roster.parse(models_file.read_text("utf-8")))
+    work = _Work(found, Pace(in_flight, patience), lock, lease)
     replica = new_replica()
     paths = refusing(lambda: [path for folder in folders for path in find(folder)])
     opened = [refusing(lambda path=path: Folder(path, replica, wall_milliseconds)) for path in paths]  # type: ignore[misc]  # a default binds the loop's variable
@@ -171,12 +190,15 @@ def _run_all(folders: list[Folder], work: _Work) -> None:
 
 async def _run_each(folders: list[Folder], work: _Work) -> None:
     wanted = {member.provider for folder in folders for member in folder.matrix().evaluation.panel}
-    async with seating.clients(work.roster, wanted) as connected:
+    async with (
+        seating.clients(work.roster, wanted) as connected,
+        claims_at(work.lock, work.lease_seconds) as claims,
+    ):
         for folder in folders:
             seats = seating.seats(work.roster, folder.matrix().evaluation, connected)
             with Progress(folder.matrix, time.monotonic) as progress:
                 runner = Runner(
-                    folder, seats, wall_milliseconds, tell=progress.hear, claims=folder.claims, pace=work.pace
+                    folder, seats, wall_milliseconds, tell=progress.hear, claims=claims(folder), pace=work.pace
                 )
                 matrix = await runner.run()
             results = folder.publish(encode(publish(matrix)))

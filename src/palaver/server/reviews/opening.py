@@ -1,15 +1,15 @@
 """Composition: from settings to the owner of evaluations, with a guarded client for each provider."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from palaver.review import roster
-from palaver.review.claims import Claims
 from palaver.review.errors import ConfigurationError
-from palaver.review.folder import Folder, new_replica
+from palaver.review.folder import new_replica
 from palaver.review.runner import Pace
 from palaver.server import clock
 from palaver.server.reviews import seating
+from palaver.server.reviews.leases import claims_at
 from palaver.server.reviews.live import Live
 from palaver.server.reviews.owner import Bounds, Reviews
 from palaver.server.reviews.running import Surroundings
@@ -33,16 +33,20 @@ async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | No
         known = roster.parse(chosen.models.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The models file {chosen.models} cannot be read: {error}.") from error
-    around = Surroundings(
-        shelf=Shelf(chosen.directory, new_replica(), clock.wall_ms),
-        voice=Voice(shell, settings.chat.text_chars),
-        live=_live(shell),
-        claims=_claims,
-        pace=Pace(in_flight=chosen.calls),
-        wall_milliseconds=clock.wall_ms,
-    )
-    bounds = Bounds(running=chosen.running, caps=chosen.caps, guests_ask=chosen.guests_ask)
-    async with seating.clients(known, {provider.name for provider in known.provider}) as clients:
+    async with AsyncExitStack() as stack:
+        claims = await stack.enter_async_context(claims_at(chosen.lock_url))
+        around = Surroundings(
+            shelf=Shelf(chosen.directory, new_replica(), clock.wall_ms),
+            voice=Voice(shell, settings.chat.text_chars),
+            live=_live(shell),
+            claims=claims,
+            pace=Pace(in_flight=chosen.calls),
+            wall_milliseconds=clock.wall_ms,
+        )
+        clients = await stack.enter_async_context(
+            seating.clients(known, {provider.name for provider in known.provider})
+        )
+        bounds = Bounds(running=chosen.running, caps=chosen.caps, guests_ask=chosen.guests_ask)
         reviews = Reviews(known, clients, around, bounds)
         shell.servant = reviews
         try:
@@ -56,7 +60,3 @@ def _live(shell: Shell) -> Callable[[str | None, str, Mapping[str, str]], Live]:
         return Live(shell.perform, room, evaluation, letters)
 
     return made
-
-
-def _claims(folder: Folder) -> Claims:
-    return folder.claims

@@ -262,6 +262,30 @@ class KeyUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where a Redis or Valkey is."""
+
+    placeholder: str = "URL"
+    range: str = "a URL like redis://127.0.0.1:6379/0, rediss:// with TLS, or unix:///path"
+
+    def read(self, value: object) -> str:
+        try:
+            scheme = urlsplit(value).scheme if isinstance(value, str) else ""
+        except ValueError:
+            scheme = ""
+        if scheme not in ("redis", "rediss", "unix"):
+            raise ValueError(self.range)
+        return str(value)
+
+    def text(self, value: object) -> str:
+        """Without a user and password."""
+        if value is None:
+            return ""
+        parts = urlsplit(str(value))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+@dataclass(frozen=True, slots=True)
 class Many:
     """Any number of another kind: the flag repeated, a TOML list, or commas between them."""
 

@@ -16,6 +16,7 @@ from palaver.server.settings.kinds import (
     Many,
     Network,
     Origin,
+    RedisUrl,
     Seconds,
     Switch,
     Text,
@@ -139,6 +140,12 @@ CONNECTIONS = (
 MODELS = (
     Setting("models", File(), None, "TOML file with the models that rooms may ask; without it there are none."),
     Setting("evaluations", File("DIR"), None, "Directory for evaluations instead of the one in the data directory."),
+    Setting(
+        "evaluations-lock",
+        RedisUrl(),
+        None,
+        "Share the work on evaluations with other workers through leases of the lock at this Redis or Valkey.",
+    ),
     Setting("asking", Choice(("everybody", "token")), "everybody", "Who may ask models: guests too, or only tokens."),
     Setting("evaluations-running", Whole(1, 1_000), 4, "Evaluations that work at the same time; others wait."),
     Setting("evaluation-calls", Whole(1, 1_000), 20, "Calls to models under way in one evaluation."),

@@ -61,6 +61,7 @@ class ReviewSettings:
 
     models: Path | None
     directory: Path
+    lock_url: str | None
     guests_ask: bool
     running: int
     calls: int
@@ -170,6 +171,7 @@ def _reviews(given: dict[str, Any]) -> ReviewSettings:
     return ReviewSettings(
         models=given["models"],
         directory=given["evaluations"] or given["data"] / "evaluations",
+        lock_url=given["evaluations-lock"],
         guests_ask=given["asking"] == "everybody",
         running=given["evaluations-running"],
         calls=given["evaluation-calls"],
