@@ -12,12 +12,7 @@ from palaver.breaker import (
     Reason,
     State,
     WrongKindError,
-    consecutive,
     exponential,
-    failure_rate,
-    last,
-    seconds,
-    slow_rate,
 )
 from palaver.breaker.testing import FakeClock
 
@@ -240,47 +235,6 @@ def test_a_probe_of_an_earlier_round_neither_closes_nor_frees_a_place(clock: Fak
     assert_state(breaker, State.HALF_OPEN)
     second.success()
     assert_state(breaker, State.CLOSED)
-
-
-def test_failure_rate_over_the_last_calls(clock: FakeClock) -> None:
-    breaker = CircuitBreaker(trip=failure_rate(0.5, over=last(10), min_calls=4), clock=clock)
-    succeed(breaker, 2)
-    fail(breaker, 1)
-    assert_state(breaker, State.CLOSED)
-    fail(breaker, 1)
-    assert_state(breaker, State.OPEN)
-    assert "50% failed in the last 10 calls" in breaker.history[-1].why
-
-
-def test_failure_rate_forgets_what_is_older_than_its_window(clock: FakeClock) -> None:
-    breaker = CircuitBreaker(trip=failure_rate(0.5, over=seconds(30), min_calls=4), clock=clock)
-    fail(breaker, 3)
-    clock.advance(31)
-    fail(breaker, 3)
-    assert_state(breaker, State.CLOSED)
-    fail(breaker)
-    assert_state(breaker, State.OPEN)
-
-
-def test_slow_calls_open_by_their_rate(clock: FakeClock) -> None:
-    breaker = CircuitBreaker(trip=slow_rate(0.5, over=last(10), min_calls=2), slow_after=2, clock=clock)
-    breaker.call(lambda: clock.advance(1.99))
-    assert_state(breaker, State.CLOSED)
-    breaker.call(lambda: clock.advance(2))
-    assert_state(breaker, State.OPEN)
-    assert breaker.snapshot().slow_calls == 1
-
-
-def test_rules_combine(clock: FakeClock) -> None:
-    both = consecutive(2) & failure_rate(0.5, over=last(10), min_calls=4)
-    breaker = CircuitBreaker(trip=both | consecutive(5), clock=clock)
-    fail(breaker, 2)
-    assert_state(breaker, State.CLOSED)
-    succeed(breaker, 1)
-    fail(breaker, 1)
-    assert_state(breaker, State.CLOSED)
-    fail(breaker, 1)
-    assert_state(breaker, State.OPEN)
 
 
 def test_results_can_be_failures(clock: FakeClock) -> None:
