@@ -71,14 +71,26 @@ def token(*arguments: str, cwd: Path) -> str:
     return made.stdout.strip()
 
 
+async def upgraded(session: aiohttp.ClientSession, url: str, **options: Any) -> None:
+    """Upgrade on the connection that the session has kept from an earlier request, as a proxy does."""
+    assert session.connector is not None
+    kept = [transport for pool in session.connector._conns.values() for transport, _ in pool]
+    assert len(kept) == 1
+    async with session.ws_connect(url, **options) as client:
+        assert (await client.receive_json())["type"] == "hello"
+        assert not session.connector._conns, "the kept connection is the one in use"
+
+
 async def test_tls_serves_the_page_and_the_socket(tmp_path: Path) -> None:
     write_certificate(tmp_path)
     trust = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
     files = ("--tls-certificate", "cert.pem", "--tls-key", "key.pem")
     with serving("--store", "memory", *files, cwd=tmp_path) as server:
         assert server.url.startswith("https://127.0.0.1:")
-        async with aiohttp.ClientSession() as session, session.get(server.url + "/health/ready", ssl=trust) as response:
-            assert response.status == 200
+        async with aiohttp.ClientSession() as session:
+            async with session.get(server.url + "/health/ready", ssl=trust) as response:
+                assert response.status == 200
+            await upgraded(session, socket_url(server), ssl=trust)
         async with connect(socket_url(server), ssl=trust, proxy=None) as client:
             await client.recv()
             assert (await ask(client, type="auth", id="1", name="ada"))["type"] == "ack"
@@ -88,11 +100,10 @@ async def test_a_unix_socket_serves_both_and_is_gone_afterwards(tmp_path: Path) 
     path = tmp_path / "palaver.sock"
     with serving("--store", "memory", "--unix-socket", str(path), cwd=tmp_path) as server:
         assert server.url == f"unix:{path}"
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
-            session.get("http://palaver/health/ready") as response,
-        ):
-            assert response.status == 200
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
+            async with session.get("http://palaver/health/ready") as response:
+                assert response.status == 200
+            await upgraded(session, "ws://palaver/ws")
         async with unix_connect(str(path), "ws://palaver/ws") as client:
             await client.recv()
             assert (await ask(client, type="auth", id="1", name="ada"))["type"] == "ack"

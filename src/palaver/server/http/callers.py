@@ -21,7 +21,8 @@ from palaver.server.http.services import SERVICES, Services
 from palaver.server.http.throttle import Throttle
 from palaver.server.origins import client_address, is_local_host
 
-THROTTLE = web.AppKey("throttle", Throttle)
+THROTTLE = web.AppKey("throttle", Throttle)  # by address, of those without a good token
+REQUESTS = web.AppKey("requests", Throttle)  # by user
 
 ASK_SECONDS = 10.0  # beyond this the store hangs, and a caller is better off knowing
 BODY_SECONDS = 10.0  # as for a request's head
@@ -39,23 +40,29 @@ async def identify(request: web.Request, *, reading: bool = False) -> Identity:
     throttle, ip = request.app[THROTTLE], address(request, services)
     throttle.check(ip)
     if reading and _may_read_unnamed(request, services):
-        throttle.failed(ip)  # it counts like a frame before `auth`
+        throttle.count(ip)  # it counts like a frame before `auth`
         return _READER
     try:
-        bearer = _bearer(request)
-        if bearer.count(".") == 1:  # a guest's session; a token has two dots
-            return _guest(services, bearer)
-        verdict = services.verify(bearer)
-    except Refused:
-        throttle.failed(ip)
+        identity = await _verified(request, services)
+    except Refused as refused:
+        if refused.body["code"] != "unavailable":
+            throttle.count(ip)
         raise
+    requests = request.app[REQUESTS]
+    requests.check(identity.user.id)
+    requests.count(identity.user.id)
+    return identity
+
+
+async def _verified(request: web.Request, services: Services) -> Identity:
+    bearer = _bearer(request)
+    if bearer.count(".") == 1:  # a guest's session; a token has two dots
+        return _guest(services, bearer)
+    verdict = services.verify(bearer)
     known = await verdict if inspect.isawaitable(verdict) else verdict
     if isinstance(known, Identity):
         return known
-    if known.code == "unavailable":
-        raise Refused(known.code, known.message, retry_after_ms=_RETRY_MS)
-    throttle.failed(ip)
-    raise Refused(known.code, known.message)
+    raise Refused(known.code, known.message, retry_after_ms=_RETRY_MS if known.code == "unavailable" else None)
 
 
 def _bearer(request: web.Request) -> str:

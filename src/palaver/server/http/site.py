@@ -7,7 +7,7 @@ from palaver.server.faults import new_trace
 from palaver.server.http import documents, evaluation_events, health
 from palaver.server.http.answers import Refused, error_response, library_response
 from palaver.server.http.asyncapi import asyncapi
-from palaver.server.http.callers import THROTTLE
+from palaver.server.http.callers import REQUESTS, THROTTLE
 from palaver.server.http.openapi import openapi
 from palaver.server.http.page import Page, load_assets
 from palaver.server.http.rooms import Handler
@@ -23,7 +23,9 @@ def make_app(services: Services) -> web.Application:
     """The application for everything that is no WebSocket."""
     app = web.Application(middlewares=[_errors], client_max_size=services.settings.chat.frame_bytes)
     app[SERVICES] = services
-    app[THROTTLE] = Throttle(services.settings.chat.ip_unauthenticated_frames_per_second, services.shell.clock)
+    limits, clock = services.settings.chat, services.shell.clock
+    app[THROTTLE] = Throttle(limits.ip_unauthenticated_frames_per_second, clock)
+    app[REQUESTS] = Throttle(limits.frames_per_second, clock, scope="user", burst_seconds=2)
     app[health.METRICS] = ServerMetrics(services)
     app[evaluation_events.OPEN] = set()
     app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}

@@ -1,48 +1,53 @@
-"""Requests without a good token, counted per address: guessing tokens and making us check signatures have a price.
+"""How often may ask: addresses without a good token, because guessing and checking signatures have a price; and users
+with one, who have over HTTP the rate of frames that one connection has over the socket.
 
-Refuses to do: limit those who have a token; the engine does that. Invariants: an address that fails no oftener than
-`rate` a second (with a burst of ten times as many) is never refused; memory is bounded by the failures of the last
-ten seconds.
+Refuses to do: limit messages; the engine does that, whichever way they come. Invariants: who asks no oftener than
+`rate` a second (with a burst of so many seconds' worth) is never refused; memory is bounded by what was asked in the
+last `burst_seconds`.
 """
 
 from collections.abc import Callable
 
+from palaver.chat.errors import Scope
 from palaver.chat.limits import Bucket, milliseconds
 from palaver.server.http.answers import Refused
 
-_BURST_SECONDS = 10
-_SWEEP_AT = 1_024  # remembered addresses
+_SWEEP_AT = 1_024  # remembered keys
 
 
 class Throttle:
-    """One per server. With `rate` None it lets everybody through."""
+    """One per kind of key. With `rate` None it lets everybody through."""
 
-    def __init__(self, rate: int | None, clock: Callable[[], float]) -> None:
-        self._bucket = None if rate is None else Bucket(rate, rate * _BURST_SECONDS)
+    def __init__(
+        self, rate: int | None, clock: Callable[[], float], *, scope: Scope = "ip", burst_seconds: int = 10
+    ) -> None:
+        self._bucket = None if rate is None else Bucket(rate, rate * burst_seconds)
         self._clock = clock
-        self._failures: dict[str, float] = {}  # address -> state of its bucket
+        self._scope: Scope = scope
+        self._states: dict[str, float] = {}  # address or user -> state of its bucket
         self._sweep_at = _SWEEP_AT
 
     def __len__(self) -> int:
-        """How many addresses are remembered."""
-        return len(self._failures)
+        """How many keys are remembered."""
+        return len(self._states)
 
-    def check(self, ip: str) -> None:
-        """Let the address try. Raises Refused."""
-        if self._bucket is None or ip not in self._failures:
+    def check(self, key: str) -> None:
+        """Let them try. Raises Refused."""
+        if self._bucket is None or key not in self._states:
             return
-        wait = self._bucket.wait(self._failures[ip], self._clock())
+        wait = self._bucket.wait(self._states[key], self._clock())
         if wait > 0:
             after = milliseconds(wait)
-            text = f"Too many requests without a good token from this address. Try again in {after} ms."
-            raise Refused("rate_limited", text, retry_after_ms=after, scope="ip")
+            what = "requests without a good token from this address" if self._scope == "ip" else "requests"
+            text = f"Too many {what}. Try again in {after} ms."
+            raise Refused("rate_limited", text, retry_after_ms=after, scope=self._scope)
 
-    def failed(self, ip: str) -> None:
-        """The address had no good token."""
+    def count(self, key: str) -> None:
+        """They have tried."""
         if self._bucket is None:
             return
         now = self._clock()
-        self._failures[ip] = self._bucket.take(self._failures.get(ip, 0.0), now)
-        if len(self._failures) >= self._sweep_at:
-            self._failures = {other: state for other, state in self._failures.items() if state > now}
-            self._sweep_at = max(_SWEEP_AT, 2 * len(self._failures))
+        self._states[key] = self._bucket.take(self._states.get(key, 0.0), now)
+        if len(self._states) >= self._sweep_at:
+            self._states = {other: state for other, state in self._states.items() if state > now}
+            self._sweep_at = max(_SWEEP_AT, 2 * len(self._states))

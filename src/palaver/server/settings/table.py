@@ -92,7 +92,7 @@ LIMITS = (
         "frames-per-second",
         Whole(1, 100_000, may_be_off=True),
         50,
-        "Frames of one connection in a second, with a burst of twice as many.",
+        "Frames of one connection, and HTTP requests of one user, in a second, with a burst of twice as many.",
     ),
     Setting(
         "ip-connects-per-second",

@@ -184,6 +184,17 @@ async def test_reading_without_a_name_is_limited_by_address(tmp_path: Path) -> N
         assert found == [200] * 10 + [429]
 
 
+async def test_a_user_may_ask_as_often_as_one_connection_may_send_frames(tmp_path: Path) -> None:
+    async with serving(tmp_path, frames_per_second="2") as site:
+        ada, again, bob = await site.caller(), await site.caller(), await site.caller("bob")
+        found = [await caller.get("/api/rooms") for caller in (ada, again, ada, again, ada)]
+        assert [response.status for response in found] == [200] * 4 + [429]
+        error = (await body(found[-1], 429))["error"]
+        assert (error["code"], error["scope"], error["retryable"]) == ("rate_limited", "user", True)
+        assert 0 < error["retry_after_ms"] <= 500
+        await body(await bob.get("/api/rooms"), 200)
+
+
 async def test_a_guests_session_speaks_for_the_guest_while_they_are_here(site: Site) -> None:
     bob = await site.stack.enter_async_context(connect(site.url.replace("http", "ws", 1) + "/ws", proxy=None))
     await bob.send(json.dumps({"type": "auth", "id": "3", "name": "bob"}))

@@ -19,7 +19,7 @@ def test_an_address_is_refused_after_its_burst_and_for_as_long_as_it_is_told() -
     throttle = Throttle(2, clock)
     for _ in range(20):
         throttle.check("a")
-        throttle.failed("a")
+        throttle.count("a")
     with pytest.raises(Refused) as refused:
         throttle.check("a")
     throttle.check("b")
@@ -32,7 +32,7 @@ def test_an_address_that_fails_no_oftener_than_allowed_is_never_refused() -> Non
     throttle = Throttle(2, clock)
     for _ in range(1_000):
         throttle.check("a")
-        throttle.failed("a")
+        throttle.count("a")
         clock.now += 0.5
 
 
@@ -40,7 +40,7 @@ def test_addresses_are_forgotten() -> None:
     clock = Clock()
     throttle = Throttle(1, clock)
     for number in range(100_000):
-        throttle.failed(str(number))
+        throttle.count(str(number))
         clock.now += 0.01
     assert len(throttle) < 3_000
 
@@ -48,6 +48,6 @@ def test_addresses_are_forgotten() -> None:
 def test_it_may_be_off() -> None:
     throttle = Throttle(None, Clock())
     for _ in range(100):
-        throttle.failed("a")
+        throttle.count("a")
         throttle.check("a")
     assert len(throttle) == 0
