@@ -9,6 +9,7 @@ member has at least one connection, or a deadline at which they have left.
 
 from collections import deque
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -123,7 +124,7 @@ def _newest(kept: deque[Kept], after: int) -> list[Raw]:
     if not kept:
         return []
     count = min(REPLAY, len(kept), kept[-1].seq - after)
-    return [Raw(kept[index].frame) for index in range(len(kept) - count, len(kept))]
+    return [Raw(entry.frame) for entry in islice(kept, len(kept) - count, None)]
 
 
 class Member:

@@ -1,8 +1,9 @@
 """The front door: reads the first request head of a connection and decides who serves it.
 
-A WebSocket upgrade on our path gets its handshake here, by the Sans-I/O `ServerProtocol` of the `websockets` library,
-and becomes a Connection. Everything else is handed to aiohttp on the same transport, with the bytes read so far; an
-upgrade that comes later on such a connection (proxies reuse theirs) is taken back.
+A WebSocket upgrade on our path gets its handshake here (by palaver.server.handshake, or by the Sans-I/O `ServerProtocol`
+of the `websockets` library where the request is not of the common form) and becomes a Connection. Everything else is
+handed to aiohttp on the same transport, with the bytes read so far; an upgrade that comes later on such a connection
+(proxies reuse theirs) is taken back.
 
 Refuses to do: HTTP, beyond telling that something was wrong with the very first request. Invariants: until the head is
 whole a connection costs at most `head_bytes` and one place of `unfinished_handshakes`, and lasts at most
@@ -22,6 +23,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from palaver.server import handshake
 from palaver.server.connection import Connection
 from palaver.server.handover import Loan
 from palaver.server.origins import client_address, is_local_host, origin_allowed
@@ -166,45 +168,58 @@ class Doorstep(asyncio.Protocol):
         self._shake_hands(transport, head, b"")
 
     def _shake_hands(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        shell = self._door.shell
-        handshake = ServerProtocol(
+        plain = handshake.read(head)
+        if plain is not None and self._may_come(plain.origins, plain.host):
+            transport.write(plain.accepted(SUBPROTOCOL if SUBPROTOCOL in plain.protocols else None))
+            self._welcome(transport, self._address(transport, plain.forwarded), rest)
+        else:
+            self._shake_hands_with_care(transport, head, rest)
+
+    def _shake_hands_with_care(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
+        """By the library, which knows every form that a request may have and what to say to the others."""
+        library = ServerProtocol(
             subprotocols=[SUBPROTOCOL], select_subprotocol=_select_subprotocol, logger=_LOGGER, max_size=None
         )
-        handshake.receive_data(head)
-        request = next(iter(handshake.events_received()), None)
+        library.receive_data(head)
+        request = next(iter(library.events_received()), None)
         ip = "unix"
         if isinstance(request, Request):
-            ip = self._address(transport, request)
-            handshake.send_response(self._answer(handshake, request))
-        answer = b"".join(handshake.data_to_send())
+            ip = self._address(transport, request.headers.get_all("X-Forwarded-For"))
+            library.send_response(self._answer(library, request))
+        answer = b"".join(library.data_to_send())
         if answer:
             transport.write(answer)
-        if handshake.eof_sent:
+        if library.eof_sent:
             self._door.refused("handshake")
             transport.close()
             return
-        connection = Connection(shell, transport, ip)
+        self._welcome(transport, ip, rest)
+
+    def _welcome(self, transport: asyncio.Transport, ip: str, rest: bytes) -> None:
+        connection = Connection(self._door.shell, transport, ip)
         transport.set_protocol(connection)
         connection.begin(rest)
 
-    def _answer(self, handshake: ServerProtocol, request: Request) -> Response:
-        headers = request.headers
-        origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
-        host = hosts[0] if len(hosts) == 1 else None
-        if self._door.shell.bounds.local_hosts_only and not is_local_host(host):
-            host = None
-        allowed = self._door.shell.bounds.origins
-        if all(origin_allowed(origin, host, allowed) for origin in origins):
-            return handshake.accept(request)
+    def _answer(self, library: ServerProtocol, request: Request) -> Response:
+        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
+        if self._may_come(origins, hosts[0] if len(hosts) == 1 else None):
+            return library.accept(request)
         text = f"Pages of {origins[0]} may not connect. The server's operator can allow them with --origin.\n"
-        return handshake.reject(HTTPStatus.FORBIDDEN, text)
+        return library.reject(HTTPStatus.FORBIDDEN, text)
 
-    def _address(self, transport: asyncio.Transport, request: Request) -> str:
+    def _may_come(self, origins: Sequence[str], host: str | None) -> bool:
+        """Whether pages of these origins may connect; what is no page may always."""
+        if not origins:
+            return True
+        bounds = self._door.shell.bounds
+        if bounds.local_hosts_only and not is_local_host(host):
+            host = None
+        return all(origin_allowed(origin, host, bounds.origins) for origin in origins)
+
+    def _address(self, transport: asyncio.Transport, forwarded: Sequence[str]) -> str:
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) and peer else None
-        return client_address(
-            address, request.headers.get_all("X-Forwarded-For"), self._door.shell.bounds.trusted_proxies
-        )
+        return client_address(address, forwarded, self._door.shell.bounds.trusted_proxies)
 
 
 def _select_subprotocol(_handshake: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
