@@ -1,7 +1,7 @@
 """The front door: reads the first request head of a connection and decides who serves it.
 
-A WebSocket upgrade on our path gets its handshake here (by palaver.server.handshake, or by the Sans-I/O `ServerProtocol`
-of the `websockets` library where the request is not of the common form) and becomes a Connection. Everything else is
+A WebSocket upgrade on our path gets its handshake here (by palaver.server.handshake, or by `ServerProtocol` of the
+`websockets` library where the request is not of the common form) and becomes a Connection. Everything else is
 handed to aiohttp on the same transport, with the bytes read so far; an upgrade that comes later on such a connection
 (proxies reuse theirs) is taken back.
 
