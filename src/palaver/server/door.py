@@ -169,7 +169,7 @@ class Doorstep(asyncio.Protocol):
 
     def _shake_hands(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
         plain = handshake.read(head)
-        if plain is not None and self._may_come(plain.origins, plain.host):
+        if plain is not None and self._may_come(() if plain.origin is None else (plain.origin,), plain.host):
             transport.write(plain.accepted(SUBPROTOCOL if SUBPROTOCOL in plain.protocols else None))
             self._welcome(transport, self._address(transport, plain.forwarded), rest)
         else:

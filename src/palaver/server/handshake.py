@@ -18,7 +18,7 @@ _REQUEST_LINE = re.compile(rb"GET [!-~]+ HTTP/1\.1\r\n")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?([!-~](?:[ -~]*[!-~])?)?\r\n")
 _PROTOCOLS = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:, [!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
-_MANY = frozenset({b"origin", b"x-forwarded-for"})  # may come more than once, and the caller looks at each
+_FORWARDED = b"x-forwarded-for"  # may come more than once
 _BODY = frozenset({b"content-length", b"transfer-encoding"})  # an upgrade has none
 _CONNECTION = frozenset({b"upgrade", b"keep-alive, upgrade"})  # Firefox says the second
 _HEAD_BYTES, _HEADERS = 8_192, 100  # the library refuses more of either, somewhere above
@@ -30,7 +30,7 @@ class Handshake(NamedTuple):
     key: bytes
     protocols: Sequence[str]
     host: str
-    origins: Sequence[str]
+    origin: str | None
     forwarded: Sequence[str]  # X-Forwarded-For, one for each header
 
     def accepted(self, protocol: str | None) -> bytes:
@@ -49,7 +49,7 @@ def read(head: bytes) -> Handshake | None:
     if line is None or len(head) > _HEAD_BYTES:
         return None
     headers: dict[bytes, bytes] = {}
-    many: dict[bytes, list[str]] = {}
+    forwarded: list[str] = []
     at, end, left = line.end(), len(head) - 2, _HEADERS
     while at < end:
         header, left = _HEADER.match(head, at), left - 1
@@ -57,17 +57,17 @@ def read(head: bytes) -> Handshake | None:
             return None
         at = header.end()
         name, value = header[1].lower(), header[2] or b""
-        if name in _MANY:
-            many.setdefault(name, []).append(value.decode("ascii"))
+        if name == _FORWARDED:
+            forwarded.append(value.decode("ascii"))
         elif name in headers or name in _BODY:
             return None
         else:
             headers[name] = value
-    return _asked(headers, many)
+    return _asked(headers, forwarded)
 
 
-def _asked(headers: Mapping[bytes, bytes], many: Mapping[bytes, Sequence[str]]) -> Handshake | None:
-    key, host = headers.get(b"sec-websocket-key", b""), headers.get(b"host")
+def _asked(headers: Mapping[bytes, bytes], forwarded: Sequence[str]) -> Handshake | None:
+    key, host, origin = headers.get(b"sec-websocket-key", b""), headers.get(b"host"), headers.get(b"origin")
     offered = headers.get(b"sec-websocket-protocol")
     plain = (
         headers.get(b"upgrade", b"").lower() == b"websocket"
@@ -79,4 +79,5 @@ def _asked(headers: Mapping[bytes, bytes], many: Mapping[bytes, Sequence[str]]) 
     if not plain or host is None:
         return None
     protocols = () if offered is None else offered.decode("ascii").split(", ")
-    return Handshake(key, protocols, host.decode("ascii"), many.get(b"origin", ()), many.get(b"x-forwarded-for", ()))
+    page = None if origin is None else origin.decode("ascii")
+    return Handshake(key, protocols, host.decode("ascii"), page, forwarded)
