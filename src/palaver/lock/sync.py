@@ -47,6 +47,16 @@ def run_durable(client: SyncClient, call: Call, durability: Durability) -> Reply
         return [*reply, connection.read_response(timeout=durability.timeout + 5.0)]
 
 
+def _undo(client: SyncClient, call: Call, error: BaseException) -> bool:
+    """Run what undoes the work of `error`'s victim; False, with a note on it, if the server was not heard."""
+    try:
+        run(client, call)
+    except UNHEARD as unheard:
+        error.add_note(f"what was asked could not be undone: {unheard}")
+        return False
+    return True
+
+
 class Lease(LeaseRecord):
     """One acquisition of a lock. Release it, or use it as a context manager, which does."""
 
@@ -106,6 +116,9 @@ class Lease(LeaseRecord):
             reply = ReleaseReply(run(self._client, release_call(self._terms, self._token)))
         except UNHEARD as error:
             raise OutcomeUnknownError(self.name, "release", max(0.0, self._deadline - self._clock())) from error
+        except BaseException as error:  # an interrupt: it may not have been sent, and nobody else will send it
+            _undo(self._client, release_call(self._terms, self._token), error)
+            raise
         if reply in LOSS_BY_REPLY:
             self._state, self._reason = LeaseState.LOST, LOSS_BY_REPLY[reply]
             raise LockLostError(self.name, self._reason)
@@ -270,9 +283,6 @@ class DistributedLock:
             return grant
 
     def _give_up(self, attempt: Attempt, error: BaseException) -> None:
-        try:
-            run(self._client, attempt.give_up())
-        except UNHEARD as unheard:
-            if isinstance(error, redis.RedisError):
-                raise OutcomeUnknownError(self.name, "acquire", self._terms.ttl) from error
-            error.add_note(f"the attempt could not be undone: {unheard}")
+        heard = _undo(self._client, attempt.give_up(), error)
+        if not heard and isinstance(error, redis.RedisError):
+            raise OutcomeUnknownError(self.name, "acquire", self._terms.ttl) from error

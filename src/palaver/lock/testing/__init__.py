@@ -4,6 +4,7 @@
   breaks a rule. Takes any lock through three methods.
 * `history`: says whether what was observed can be the work of a lock.
 * `faults`: a proxy that loses replies, and cancellation at any await.
+* `server`: a server to do all of this on.
 * `naive`: the lock everybody writes first, which all of this finds the faults of.
 """
 
@@ -11,6 +12,7 @@ from palaver.lock.testing.explorer import Exploration, LockUnderTest, Rule, Scen
 from palaver.lock.testing.faults import Proxy, cancel_at
 from palaver.lock.testing.history import Hold, check_fences, check_fifo, check_intervals, check_no_write_lost
 from palaver.lock.testing.linearizable import Operation, is_linearizable
+from palaver.lock.testing.server import running_server
 
 __all__ = [
     "Exploration",
@@ -28,4 +30,5 @@ __all__ = [
     "check_no_write_lost",
     "explore",
     "is_linearizable",
+    "running_server",
 ]
