@@ -26,7 +26,7 @@ from tests.valkey import Valkey, ValkeyFactory
 pytestmark = pytest.mark.redis
 
 DEADLINE_SECONDS = 15.0
-RECIPE = Path(__file__).parents[2] / "docs" / "howto" / "lock-fence-sql.md"
+RECIPE = Path(__file__).parents[3] / "docs" / "howto" / "lock-fence-sql.md"
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from palaver.lock import DistributedLock, client, lines
-from tests.integration.test_lock_probes import queue_length, until
+from tests.integration.lock.holding import queue_length, until
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
