@@ -80,6 +80,11 @@ def test_a_question_becomes_a_ranking_before_everyones_eyes(serve: Serve, open_t
     assert download.value.suggested_filename.endswith(".json")
     bob.get_by_role("link", name="Evaluations").first.click()
     expect(bob.locator(".evaluation-list")).to_contain_text("Cyd One won")
+    bob.reload()
+    expect(bob.locator(".evaluation-list")).to_contain_text("Cyd One won")
+    bob.locator(".evaluation-list a").first.click()
+    bob.reload()
+    expect(page.locator(".ranking .interval")).to_have_count(3)
 
 
 def test_a_server_killed_in_the_middle_goes_on_and_pays_only_for_open_calls(

@@ -228,6 +228,7 @@ export class Store {
       this.state = state;
       if (state === "ready") {
         this.recovered = this.wasReady;
+      this.evaluations.refresh();
         this.wasReady = true;
         keep(chat);
       } else if (state === "ended" && chat.error !== null) {
@@ -275,8 +276,6 @@ export class Store {
         this.evaluations.hear(event);
         break;
       case "joined":
-        this.evaluations.refresh();
-        break;
       case "presence":
         break; // the members are read from the room
     }

@@ -46,6 +46,7 @@ class Guest:
     user: str = ""
     session: str = ""
     frames: list[Frame] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # when each came
     _count: int = 0
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -76,6 +77,7 @@ class Guest:
         """Write down what comes, until the connection ends."""
         async for data in self.connection:
             self.frames.append(msgspec.json.decode(data))
+            self.times.append(asyncio.get_running_loop().time())
             self._came.set()
 
     @property

@@ -75,8 +75,9 @@ export class Evaluations {
     this.changed();
   }
 
-  /** The connection was away: whatever still ran may have moved on. */
+  /** Connected (again): whatever still ran may have moved on, and what was refused without a name may be read now. */
   refresh(): void {
+    if (this.problem !== "") void this.readList();
     for (const [id, known] of this.known) if (!known.evaluation?.revealed) this.read(id, known);
   }
 

@@ -30,12 +30,13 @@ from palaver.review.matrix import Matrix
 from palaver.review.providers import Client
 from palaver.review.records import Evaluation, Limits, Member, Question, Reopen, digest
 from palaver.review.roster import Roster
+from palaver.server.faults import new_trace
 from palaver.server.reviews import budget, commands, seating
 from palaver.server.reviews.budget import Caps, Spending
 from palaver.server.reviews.dossiers import Dossiers
 from palaver.server.reviews.letters import letters
 from palaver.server.reviews.running import Run, Surroundings
-from palaver.server.reviews.shelf import Card, Shelf
+from palaver.server.reviews.shelf import Card, Shelf, card_of
 from palaver.server.reviews.voice import PALAVER, Voice
 
 RETRY_MS = 5_000
@@ -209,17 +210,26 @@ class Reviews:
             async with self._slots:
                 await run.go()
             journal.info("evaluation_ended", evaluation=run.id, state=run.matrix().state)
+        except Exception as error:  # noqa: BLE001 - whatever ends one run must not end others, and its room is told
+            trace = new_trace()
+            journal.error("evaluation_failed", evaluation=run.id, trace=trace, exc_info=error)
+            room = run.matrix().evaluation.room
+            if room is not None:
+                text = f"**{run.id}**: the server made a mistake ({trace}). `/ask again` goes on with it."
+                await self._voice.say(room, PALAVER, text, f"{run.id}:{trace}")
         finally:
             run.live.close()
             del self._runs[run.id]
 
     def _spendings(self) -> list[Spending]:
-        found = []
+        found, since = [], self._around.wall_milliseconds() - budget.WINDOW_MS
         for card in self.shelf.cards():
-            run = self._runs.get(card.id)
-            spent = card.spent_nanodollars if run is None else run.matrix().evaluation.limits.spend_nanodollars
             at = int(datetime.fromisoformat(card.created).timestamp() * 1000)
-            found.append(Spending(at_ms=at, user=card.asker, room=card.room, nanodollars=spent))
+            run = self._runs.get(card.id)
+            if run is None and at < since:
+                break  # the newest come first
+            spent = card.spent_nanodollars if run is None else run.matrix().evaluation.limits.spend_nanodollars
+            found.append(Spending(at_ms=max(at, since + 1), user=card.asker, room=card.room, nanodollars=spent))
         return found
 
     # ---- stopping, and going on ----
@@ -294,11 +304,13 @@ class Reviews:
     # ---- reading ----
 
     def cards(self) -> Iterator[Card]:
-        """Every evaluation, the newest first; of one that runs as it stood when it started."""
-        return self.shelf.cards()
+        """Every evaluation, the newest first."""
+        for card in self.shelf.cards():
+            run = self._runs.get(card.id)
+            yield card if run is None else card_of(run.matrix(), card.told)
 
     def card(self, name: str) -> Card | None:
-        """One evaluation's card."""
+        """One evaluation's card; of one that runs as it stood when it started."""
         return self.shelf.card(name)
 
     @property

@@ -140,7 +140,7 @@ class Run:
 
     def _opening(self) -> str:
         said_here = not self._around.shelf.asked(self.id).startswith(BY_HTTP)
-        return texts.started(self.matrix(), self._letters, said_here=said_here)
+        return texts.started(self.matrix(), self._letters, self._around.voice.text_chars, said_here=said_here)
 
     async def _answer(self, room: str, given: Answer) -> None:
         if given.settled and given.text.strip():

@@ -82,7 +82,7 @@ class Shelf:
                 continue
             try:
                 folder = self.open(path.name)
-                self._cards[path.name] = card_of(folder.matrix(), 0)
+                self._cards[path.name] = card_of(folder.matrix(), len(folder.versions()))
             except ReviewError as error:
                 broken.append((path, error))
             else:

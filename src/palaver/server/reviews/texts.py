@@ -14,16 +14,18 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)", re.MULTILINE)
 
 
-def started(matrix: Matrix, letters: Mapping[str, str], *, said_here: bool = True) -> str:
+def started(matrix: Matrix, letters: Mapping[str, str], chars: int, *, said_here: bool = True) -> str:
     """What begins now, with the question unless it was `said_here`."""
     evaluation = matrix.evaluation
     answering = len(evaluation.respondents)
     named = [letters[member.key] for member in evaluation.respondents]
     asked = "" if said_here else f"> {_cell(evaluation.question.text)[:1_000]}\n\n"
-    return asked + (
-        f"**{evaluation.id}**: {answering} models answer as {', '.join(sorted(named))}; then each judges all other "
+    return fitted(
+        asked
+        + f"**{evaluation.id}**: {answering} models answer as {', '.join(sorted(named))}; then each judges all other "
         "answers blind. Which model is which comes with the ranking. Until then, vote: `/vote B` for the best, or "
-        "marks: `/vote A 7 B 9`."
+        "marks: `/vote A 7 B 9`.",
+        chars,
     )
 
 

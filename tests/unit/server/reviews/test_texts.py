@@ -42,7 +42,7 @@ def test_letters_are_the_same_after_a_restart_and_depend_on_the_secret_seed() ->
 
 def test_the_first_message_names_no_model() -> None:
     matrix = made.matrix(made.evaluation(KEYS))
-    said = texts.started(matrix, letters(matrix.evaluation))
+    said = texts.started(matrix, letters(matrix.evaluation), 4_000)
     assert "3 models answer as A, B, C" in said
     assert not [key for key in KEYS if key.title() in said]
 
