@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.serve.process import serving
+
 ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "reference" / "typescript-client.md"
+SDK = ROOT / "clients" / "typescript"
 
 
 @pytest.mark.slow
@@ -27,3 +31,32 @@ def test_the_typescript_sdk_passes_its_tests() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"^# pass [1-9]", run.stdout, re.MULTILINE)
     assert re.search(r"^# skipped 0", run.stdout, re.MULTILINE)
+
+
+def test_the_page_about_it_names_everything_that_is_public() -> None:
+    exported = re.findall(r"\b(\w+)(?=,| \})", re.sub(r"\btype |//.*", "", (SDK / "src" / "index.ts").read_text()))
+    assert len(exported) > 10
+    text = PAGE.read_text()
+    assert [name for name in exported if not re.search(rf"\b{name}\b", text)] == []
+    options = re.search(
+        r"export interface Options \{(.*?)^\}", (SDK / "src" / "chat.ts").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert options is not None
+    for name in re.findall(r"^  (\w+)\??:", options[1], re.MULTILINE):
+        assert f"`{name}`" in text, name
+
+
+def test_the_program_on_the_page_about_it_prints_what_it_says(tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```ts\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    with serving("--store", "memory", cwd=tmp_path) as server:
+        program = program.replace("palaver-client", f"{SDK}/dist/src/index.js")
+        program = program.replace("http://127.0.0.1:8000", server.url)
+        (tmp_path / "hello.mjs").write_text(f"{program}chat.close();\n")
+        run = subprocess.run(
+            ["bash", "-c", f'eval "$({ROOT}/tools/node)" && node --experimental-websocket hello.mjs'],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.stdout.splitlines() == ["ada: Hello from TypeScript.", "stored as 1"], run.stderr
