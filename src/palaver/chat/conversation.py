@@ -1,26 +1,19 @@
-"""Joining, leaving, reading and saying something.
+"""Saying something, reading, typing and leaving.
 
 Life of a message: `send` checks it and asks the log to append it; when the log has committed it, `stored` shows it to
-the room and acknowledges it. Nothing is shown or acknowledged before. Life of a join: the fates of the client's sends
-are looked up if it asked, the room is loaded if it is not in memory, then one reply holds the whole picture; the log
-answers in order, so nothing can fall between the picture and the first push.
+the room and acknowledges it. Nothing is shown or acknowledged before.
 
-Refuses to do: identity, moderation's decisions. Invariant: each request is answered exactly once while its connection
-lives.
+Refuses to do: identity, joining (palaver.chat.joining), moderation's decisions. Invariant: each request is answered
+exactly once while its connection lives.
 """
 
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from palaver.chat import replies, requests
 from palaver.chat.commands import Commands, is_command
 from palaver.chat.effects import (
     Append,
     Broadcast,
-    Failed,
-    Fates,
-    Found,
-    Load,
-    Loaded,
     Obey,
     Page,
     Paged,
@@ -34,113 +27,32 @@ from palaver.chat.limits import SlidingWindow, milliseconds
 from palaver.chat.membership import Membership
 from palaver.chat.moderation import Moderation
 from palaver.chat.names import room_problem, text_problem
+from palaver.chat.permission import Permission
 from palaver.chat.records import Message, is_ours
-from palaver.chat.rights import Action
 from palaver.chat.rooms import Loading, Room
 from palaver.chat.session import Session
 from palaver.chat.state import State
 
-_RETRY_MS = 1_000  # after `unavailable`: time enough for a disk to be back, and not so long that people give up
 _LOADING, _MESSAGE = Loading.LOADING, Urgency.MESSAGE  # looked up for every message, and slowly where they are
-_RESERVED = "~"  # rooms of the server itself: only an operator may enter
-
-FatesBySend = dict[str, int | None]
 
 
 class Conversation:
     """What happens in rooms."""
 
-    def __init__(self, state: State, membership: Membership, moderation: Moderation, message_ids: "MessageIds") -> None:
+    def __init__(
+        self,
+        state: State,
+        membership: Membership,
+        moderation: Moderation,
+        permission: Permission,
+        message_ids: "MessageIds",
+    ) -> None:
         self._state = state
         self._membership = membership
         self._moderation = moderation
+        self._permission = permission
         self._commands = Commands(state)
         self._message_ids = message_ids
-
-    # ---- joining ----
-
-    def join(self, session: Session, request: requests.Join, now: float) -> None:
-        """Answer with the room's picture, now or when the log has delivered what it needs."""
-        assert session.person is not None
-        if not self._may_enter(session, request, now):
-            return
-        if not request.sent:
-            self._enter_when_loaded(session, request, None, now)
-            return
-        if session.joining is None:
-            session.joining = {}
-        session.joining[request.id] = request
-        user = session.person.user.id
-        self._state.out.append(Fates(session.connection, request.id, request.room, user, request.sent))
-
-    def found(self, result: Found, now: float) -> None:
-        """The fates of a joiner's sends are known: go on with the join."""
-        session = self._state.sessions.get(result.job.connection)
-        request = session.joining.pop(result.job.re, None) if session is not None and session.joining else None
-        if session is not None and request is not None:
-            self._enter_when_loaded(session, request, result.seqs, now)
-
-    def loaded(self, result: Loaded, now: float) -> None:
-        """A room's kept messages are here: everybody who waits may enter."""
-        room = self._state.rooms.get(result.job.room)
-        if room is None or room.state is Loading.READY:
-            return
-        room.ring.fill(result.messages, result.seq)
-        room.state = Loading.READY
-        waiting, room.waiting = room.waiting, []
-        for session, request, fates in waiting:
-            if self._lives(session):
-                self._enter(session, room, request, fates, now)
-        self._membership.drop_if_empty(room)
-
-    def _may_enter(self, session: Session, request: requests.Join, now: float) -> bool:
-        if not self._may_read(session, request.id, request.room, now):
-            return False
-        most = self._state.settings.rooms
-        if request.room not in session.rooms and len(session.rooms) + len(session.joining or ()) >= most:
-            text = f"A connection may be in {most} rooms. Leave one first."
-            self._state.refuse(session, request.id, "too_many_rooms", text, now)
-            return False
-        return True
-
-    def _enter_when_loaded(
-        self, session: Session, request: requests.Join, fates: FatesBySend | None, now: float
-    ) -> None:
-        room = self._state.rooms.get(request.room)
-        if room is not None and room.state is Loading.READY:
-            self._enter(session, room, request, fates, now)
-            return
-        if room is None:
-            room = self._state.new_room(request.room, now)
-            self._state.out.append(Load(request.room))
-        room.waiting.append((session, request, fates))
-
-    def _enter(
-        self, session: Session, room: Room, request: requests.Join, fates: FatesBySend | None, now: float
-    ) -> None:
-        if not self._may_enter(session, request, now):  # much may have changed while the log was asked
-            return
-        self._membership.enter(session, room, now)
-        picture = room.ring.picture(request.since, self._state.epoch, self._state.wall_ms(now))
-        sent = {cid: None if seq is None else replies.SentAs(seq) for cid, seq in (fates or {}).items()}
-        self._state.counts["recovered", picture.recovered] += 1
-        self._state.counts["replayed", picture.recovered] += len(picture.messages)
-        self._state.send(
-            session,
-            replies.JoinAck(
-                re=request.id,
-                room=room.name,
-                epoch=self._state.epoch,
-                seq=room.ring.seq,
-                members=self._membership.list(room),
-                member_count=len(room.members),
-                messages=picture.messages,
-                recovered=picture.recovered,
-                gap=picture.gap,
-                sent=UNSET if fates is None else sent,
-            ),
-            now,
-        )
 
     # ---- leaving and typing ----
 
@@ -164,7 +76,7 @@ class Conversation:
 
     def history(self, session: Session, request: requests.History, now: float) -> None:
         """Answer from memory where the room is there, else from the log."""
-        if not self._may_read(session, request.id, request.room, now):
+        if not self._permission.may_read(session, request.id, request.room, now):
             return
         room = self._state.rooms.get(request.room)
         if room is None or room.state is Loading.LOADING:
@@ -247,22 +159,16 @@ class Conversation:
         )
         state.send(session, ack, now, overtakable=True)
 
-    def failed(self, result: Failed, now: float) -> None:
+    def failed(self, job: Append | Page | Redact | Save, now: float) -> None:
         """The log could not do a job: nothing happened, and whoever asked may ask again."""
-        job = result.job
-        if isinstance(job, Load):
-            self._load_failed(job, now)
-            return
-        session = self._state.sessions.get(job.connection)
         if isinstance(job, Append):
             window = self._window(job.user.id)
             if window is not None:
                 window.give_back(job.accepted)
             self._state.counts["sends", "unavailable"] += 1
-        elif isinstance(job, Fates) and session is not None and session.joining:
-            session.joining.pop(job.re, None)
+        session = self._state.sessions.get(job.connection)
         if session is not None:
-            self._unavailable(session, job.re, now, writing=isinstance(job, Append | Redact | Save))
+            self._state.unavailable(session, job.re, now, writing=not isinstance(job, Page))
 
     def _show(self, result: Stored, now: float) -> None:
         job = result.job
@@ -275,24 +181,7 @@ class Conversation:
         room.last_broadcast = now
         self._state.out.append(Broadcast(job.room, frame, _MESSAGE, result.seq))
 
-    def _load_failed(self, job: Load, now: float) -> None:
-        room = self._state.rooms.get(job.room)
-        if room is None or room.state is Loading.READY:
-            return
-        waiting, room.waiting = room.waiting, []
-        for session, request, _ in waiting:
-            if self._lives(session):
-                self._unavailable(session, request.id, now, writing=False)
-        self._membership.drop_if_empty(room)
-
-    def _unavailable(self, session: Session, re: str, now: float, *, writing: bool) -> None:
-        text = "The store is not available; nothing was stored." if writing else "The store cannot be read now."
-        self._state.refuse(session, re, "unavailable", f"{text} Try again.", now, retry_after_ms=_RETRY_MS)
-
     # ---- what stands in the way ----
-
-    def _lives(self, session: Session) -> bool:
-        return self._state.sessions.get(session.connection) is session
 
     def _joined(self, session: Session, re: str, room_name: str, now: float) -> Room | None:
         room = session.rooms.get(room_name)
@@ -304,26 +193,6 @@ class Conversation:
                 self._state.refuse(session, re, "not_joined", f"This connection is not in {room_name}.", now)
         return room
 
-    def _may(self, session: Session, re: str, action: Action, room: str, now: float) -> bool:
-        problem = room_problem(room)
-        if problem is not None:
-            self._state.refuse(session, re, "invalid_room", problem, now, field="room")
-            return False
-        reserved = room.startswith(_RESERVED) and not session.rights.operator
-        if reserved or not session.rights.allows(action, room):
-            self._state.refuse(session, re, "forbidden", f"You may not {action} in {room}.", now)
-            return False
-        return True
-
-    def _may_read(self, session: Session, re: str, room: str, now: float) -> bool:
-        assert session.person is not None
-        if not self._may(session, re, "join", room, now):
-            return False
-        if self._moderation.is_banned(room, session.person.user.id, now):
-            self._state.refuse(session, re, "forbidden", f"You are banned from {room}.", now)
-            return False
-        return True
-
     def _may_speak(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:
         """Whether the user may say anything in the room; a room that was joined has a good name."""
         assert session.person is not None
@@ -331,7 +200,7 @@ class Conversation:
             if not session.http:
                 self._joined(session, request.id, request.room, now)
                 return False
-            if not self._may(session, request.id, "send", request.room, now):
+            if not self._permission.may(session, request.id, "send", request.room, now):
                 return False
         elif not session.rights.allows("send", request.room):
             self._state.refuse(session, request.id, "forbidden", f"You may not send in {request.room}.", now)

@@ -4,8 +4,8 @@ A plain object: no awaits, so no locks; no clock, so the same engine runs under 
 virtual time and inside a property test. `now` is monotonic seconds and must not go backwards.
 
 It never raises for what a peer did wrong: that is an effect too. What it raises is a fault of its own or of its caller.
-The parts that decide: admission (who), membership (where), conversation (what), moderation (what not), vigil (whether
-they still live). Each state has one writer among them.
+The parts that decide: admission (who), joining and membership (where), conversation (what), moderation (what not),
+vigil (whether they still live). Each state has one writer among them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,9 @@ from palaver.chat.effects import (
     Consider,
     Effect,
     Failed,
+    Fates,
     Found,
+    Load,
     Loaded,
     LogResult,
     Paged,
@@ -30,10 +32,12 @@ from palaver.chat.effects import (
 )
 from palaver.chat.errors import Scope
 from palaver.chat.identity import Identity, Refusal
+from palaver.chat.joining import Joining
 from palaver.chat.limits import milliseconds
 from palaver.chat.membership import Grace, Membership, PresencePush
 from palaver.chat.moderation import Decision, Moderation
 from palaver.chat.names import room_problem
+from palaver.chat.permission import Permission
 from palaver.chat.records import Durability, Sanction
 from palaver.chat.rooms import Loading
 from palaver.chat.session import ALLOWED, Phase, Session
@@ -69,12 +73,14 @@ class Engine:
         self._admission = Admission(state, self._membership, node=node, server=server)
         self._moderation = Moderation(state, self._membership, sanctions)
         ids = MessageIds(entropy(8))
-        self._conversation = Conversation(state, self._membership, self._moderation, ids)
+        permission = Permission(state, self._moderation)
+        self._joining = Joining(state, self._membership, permission)
+        self._conversation = Conversation(state, self._membership, self._moderation, permission, ids)
         self._commands = Commands(state)
         self._vigil = Vigil(state, self._admission)
         self._requests: Mapping[type, Callable[[Session, Any, float], None]] = {
             requests.Auth: self._admission.auth,
-            requests.Join: self._conversation.join,
+            requests.Join: self._joining.join,
             requests.Leave: self._conversation.leave,
             requests.History: self._conversation.history,
             requests.Send: self._conversation.send,
@@ -91,10 +97,10 @@ class Engine:
         }
         self._results: Mapping[type, Callable[[Any, float], None]] = {
             Stored: self._conversation.stored,
-            Loaded: self._conversation.loaded,
+            Loaded: self._joining.loaded,
             Paged: self._conversation.paged,
-            Found: self._conversation.found,
-            Failed: self._conversation.failed,
+            Found: self._joining.found,
+            Failed: self._failed,
             Redacted: self._moderation.redacted,
             Saved: self._moderation.saved,
         }
@@ -245,6 +251,15 @@ class Engine:
         for session in list(self._state.sessions.values()):
             self._admission.dismiss(session, _SHUTDOWN, now)
         return self._state.take_out()
+
+    def _failed(self, result: Failed, now: float) -> None:
+        match result.job:
+            case Load() as job:
+                self._joining.load_failed(job, now)
+            case Fates() as job:
+                self._joining.fates_failed(job, now)
+            case job:
+                self._conversation.failed(job, now)
 
     # ---- one request ----
 

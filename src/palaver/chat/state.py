@@ -18,6 +18,8 @@ from palaver.chat.session import Session
 from palaver.chat.settings import ChatSettings
 from palaver.chat.timers import Timers
 
+_RETRY_MS = 1_000  # after `unavailable`: time enough for a disk to be back, and not so long that people give up
+
 
 def _bucket(rate: int | None, burst_seconds: float) -> Bucket | None:
     return None if rate is None else Bucket(rate, max(1.0, rate * burst_seconds))
@@ -97,6 +99,11 @@ class State:
             self.counts["rate_limited", scope] += 1
         frame = replies.error(re, code, message, retry_after_ms=retry_after_ms, scope=scope, field=field, room=room)
         self.out.append(Send(session.connection, frame))
+
+    def unavailable(self, session: Session, re: str, now: float, *, writing: bool) -> None:
+        """Refuse a request because the store is away."""
+        text = "The store is not available; nothing was stored." if writing else "The store cannot be read now."
+        self.refuse(session, re, "unavailable", f"{text} Try again.", now, retry_after_ms=_RETRY_MS)
 
     def sweep(self, now: float) -> None:
         """Forget limits that weigh nothing any more."""
