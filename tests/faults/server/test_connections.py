@@ -1,17 +1,21 @@
 """Ten thousand connections that come and go in every way there is leave nothing behind."""
 
 import asyncio
+import dataclasses
 import gc
 import random
 import socket
 import struct
+import sys
 
 import pytest
 
 from palaver.chat.engine import Engine
+from palaver.chat.rooms import Room
+from palaver.chat.session import Session
 from palaver.server.connection import Connection
 from palaver.server.door import Door, Doorstep
-from tests.faults.server.chatting import assert_nothing_left, make_shell
+from tests.faults.server.chatting import SETTINGS, assert_nothing_left, make_shell
 from tests.property.server.test_inbound import frame
 from tests.unit.server.serving import until
 from tests.unit.server.test_connection import UPGRADE
@@ -49,26 +53,52 @@ async def _come_and_go(loop: asyncio.AbstractEventLoop, door: Door, chance: rand
     theirs.close()
 
 
+# The limits are on and never reached: what they remember of each address and user must go too.
+_SETTINGS = dataclasses.replace(
+    SETTINGS, history=3, messages=5, ip_connects_per_second=100_000, ip_unauthenticated_frames_per_second=100_000
+)
+_WARM = 40  # batches after which each room has as many messages as are kept
+
+
+def _allocated() -> int:
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
 @pytest.mark.slow
 async def test_ten_thousand_random_connections_leave_nothing_behind() -> None:
     loop = asyncio.get_running_loop()
     chance = random.Random(20_261_120)
-    shell = make_shell()
+    shell = make_shell(settings=_SETTINGS)
     shell.start()
     engine = shell.engine
     assert isinstance(engine, Engine)
+    state = engine.state
     door = Door(shell, lambda: asyncio.Protocol())
-    before = asyncio.all_tasks()
+    before, blocks = asyncio.all_tasks(), 0
+
+    async def quiet() -> None:
+        """Wait until everybody is gone, and until what the limits remember is due to be forgotten."""
+        await until(lambda: not shell.connections and not len(door), 10)
+        await until(lambda: not state.rooms and not len(state.people) and not shell.stats.log_jobs, 10)
+        state.sweep(shell.clock() + 3_600.0)
+
     for batch in range(10_000 // BATCH):
         await asyncio.gather(*(_come_and_go(loop, door, chance, f"guest{batch * BATCH + one}") for one in range(BATCH)))
-    await until(lambda: not shell.connections and not len(door), 10)
-    await until(lambda: not engine.state.rooms and not len(engine.state.people) and not shell.stats.log_jobs, 10)
+        if batch == _WARM:
+            await quiet()
+            blocks = _allocated()
+    await quiet()
     assert shell.stats.opened > 5_000
     assert_nothing_left(shell)
     assert asyncio.all_tasks() == before
-    await shell.stop()
+    assert _allocated() - blocks < 2_000, "more than every other connection left a block of memory behind"
     engine.tick(shell.clock() + 3_600.0)  # cancelled timers are dropped when their time comes
+    assert (len(state.people._names), len(state.ip_connects), len(state.ip_frames)) == (0, 0, 0)
+    assert state.windows is not None
+    assert (len(state.windows), len(state.timers)) == (0, 0)
+    await shell.stop()
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, Connection | Doorstep)]
+    assert not [one for one in gc.get_objects() if isinstance(one, Connection | Doorstep | Session | Room)]
     timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
     assert timers == []
