@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from palaver.chat.rooms import Room
 from palaver.server.drain import drain
 from tests.faults.server.chatting import BOUNDS, ChatServer, Talker, chatting, join
 from tests.property.server.test_inbound import frame
@@ -17,13 +18,16 @@ BOTH_LOOPS = True
 HOWS = ["reset", "closed", "half_closed", "aborted_by_us"]
 
 
-async def _break(server: ChatServer, how: str, *said: bytes) -> None:
-    """Connect, say something, and go away without waiting for an answer."""
+async def _break(server: ChatServer, how: str, *said: bytes, settled: Room | None = None) -> None:
+    """Connect, say something, and go away without waiting for an answer, but not before `settled` knows of the join."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     opened = server.shell.stats.opened
     writer.write(UPGRADE + frame(1, b'{"type":"auth","id":"1","name":"breaker"}'))
     await reader.readuntil(b'"re":"1"')
     assert server.shell.stats.opened == opened + 1 or opened > 0
+    if settled is not None:
+        writer.write(frame(1, JOIN))
+        await until(lambda: len(settled.members) == 2 and not settled.changes)
     writer.write(b"".join(frame(1, one) for one in said))
     await asyncio.sleep(0)
     if how == "reset":
@@ -67,6 +71,28 @@ async def test_the_others_see_who_breaks_off_leave_exactly_once(during: str, how
         assert joined == left
         assert len(left) <= 1
         assert seqs == sorted(set(seqs))
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("during", ["send", "broadcast", "replay"])
+async def test_one_who_was_seen_to_join_is_seen_to_leave_once_and_no_more(during: str, how: str) -> None:
+    async with chatting() as server, contextlib.AsyncExitStack() as stack:
+        watcher = await join(server, "watcher", "r", stack=stack)
+        await until(lambda: not server.engine.state.rooms["r"].changes)
+        for _ in range(20):
+            await watcher.ask(type="send", room="r", text="line " * 500)
+        breaking = asyncio.create_task(_break(server, how, *DURING[during], settled=server.engine.state.rooms["r"]))
+        left = joined = 0
+        while not left:
+            watcher.pushes.append(push := await watcher.hear())
+            if push["type"] == "presence":
+                joined += [user["name"] for user in push["joined"]].count("breaker")
+                left += [user["name"] for user in push["left"]].count("breaker")
+        await breaking
+        await watcher.ask(type="send", room="r", text="the end")
+        await until(lambda: not server.engine.state.rooms["r"].changes)
+        assert _presence(watcher)[:2] == (["breaker"], ["breaker"])
+        assert (joined, left) == (1, 1)
 
 
 def _presence(talker: Talker) -> tuple[list[str], list[str], list[int]]:
