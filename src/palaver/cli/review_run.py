@@ -38,6 +38,7 @@ class _Work:
     pace: Pace
     lock: str | None = None
     lease_seconds: float = LEASE_SECONDS
+    members: tuple[str, ...] = ()
 
 
 class _RunOptions(TypedDict):
@@ -138,6 +139,9 @@ def _draw_up(found: roster.Roster, options: _RunOptions) -> list[Folder]:
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=_FOLDER)
 @click.option("--models", "models_file", type=_FILE, required=True, help="The models file (TOML).")
+@click.option(
+    "--member", "members", multiple=True, help="Make only the calls of this model, by key; the rest stay open."
+)
 @click.option("--again", is_flag=True, help="Give calls that failed for good another round of attempts.")
 @click.option(
     "--in-flight", type=click.IntRange(1), default=Pace().in_flight, show_default=True, help="Calls at a time."
@@ -159,6 +163,7 @@ def _draw_up(found: roster.Roster, options: _RunOptions) -> list[Folder]:
 def resume(
     folders: tuple[Path, ...],
     models_file: Path,
+    members: tuple[str, ...],
     again: bool,
     in_flight: int,
     patience: float,
@@ -167,10 +172,11 @@ def resume(
 ) -> None:
     """Go on with evaluations in FOLDERS: only calls that are still open are made.
 
-    Several processes may resume the same folder at once and share the work.
+    Several processes may resume the same folder at once and share the work. With --member, machines that serve
+    different models each do their part on a copy; `palaver review merge` brings the copies together.
     """
     found = refusing(lambda: roster.parse(models_file.read_text("utf-8")))
-    work = _Work(found, Pace(in_flight, patience), lock, lease)
+    work = _Work(found, Pace(in_flight, patience), lock, lease, members)
     replica = new_replica()
     paths = refusing(lambda: [path for folder in folders for path in find(folder)])
     opened = [refusing(lambda path=path: Folder(path, replica, wall_milliseconds)) for path in paths]  # type: ignore[misc]  # a default binds the loop's variable
@@ -189,13 +195,14 @@ def _run_all(folders: list[Folder], work: _Work) -> None:
 
 
 async def _run_each(folders: list[Folder], work: _Work) -> None:
-    wanted = {member.provider for folder in folders for member in folder.matrix().evaluation.panel}
+    panels = [folder.matrix().evaluation.panel for folder in folders]
+    wanted = {each.provider for panel in panels for each in panel if not work.members or each.key in work.members}
     async with (
         seating.clients(work.roster, wanted) as connected,
         claims_at(work.lock, work.lease_seconds) as claims,
     ):
         for folder in folders:
-            seats = seating.seats(work.roster, folder.matrix().evaluation, connected)
+            seats = seating.seats(work.roster, folder.matrix().evaluation, connected, work.members)
             with Progress(folder.matrix, time.monotonic) as progress:
                 runner = Runner(
                     folder, seats, wall_milliseconds, tell=progress.hear, claims=claims(folder), pace=work.pace

@@ -22,7 +22,7 @@ AnswerStatus = Literal["pending", "complete", "cut", "continued", "empty", "refu
 CellStatus = Literal["pending", "scored", "unparseable", "refused", "failed", "excluded"]
 State = Literal["answering", "judging", "settling", "final", "partial", "failed", "cancelled"]
 
-# Failures that another attempt cannot mend.
+# Failures that another attempt in the same round cannot mend.
 PERMANENT = frozenset({"unauthorised", "rejected", "refused", "too_large"})
 # How the reason of a call begins that was given up because its provider stayed away.
 AWAY = "away: "
@@ -132,6 +132,11 @@ def _tries(records: Records, failures: Iterable[str | None]) -> int:
     return sum(whole if failure is not None and failure.startswith(AWAY) else 1 for failure in failures)
 
 
+def _barred(records: Records, failures: Iterable[str | None]) -> bool:
+    """Whether a failure that no attempt can mend came after everybody who asked again: a key may be right by then."""
+    return sum(failure in PERMANENT for failure in failures) > records.reopened
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 _ANSWER_ORDER: Mapping[AnswerStatus, int] = {
@@ -174,7 +179,7 @@ def _read(records: Records, member: str, chain: tuple[Part, ...], failures: list
     reason = endings.cut(text, last.finish, last.spent.completion_tokens, answer_limit(records.evaluation, last.index))
     tail = digest(last)
     tries = _tries(records, [part.failure for part in failures if part.previous == tail])
-    gave_up = any(part.failure in PERMANENT for part in failures if part.previous == tail)
+    gave_up = _barred(records, [part.failure for part in failures if part.previous == tail])
     if reason is None:
         status: AnswerStatus = "continued" if len(chain) > 1 else ("complete" if text.strip() else "empty")
     elif len(chain) <= limits.continuations and tries < records.attempts and not gave_up:
@@ -190,7 +195,7 @@ def _without_text(records: Records, member: str, failures: list[Part]) -> Answer
         return Answer(member, "refused", reason="refused", tries=len(failures))
     last = max(failures, key=lambda part: (part.stamp, part.attempt, digest(part)), default=None)
     tries = _tries(records, [part.failure for part in failures])
-    exhausted = tries >= records.attempts or any(part.failure in PERMANENT for part in failures)
+    exhausted = tries >= records.attempts or _barred(records, [part.failure for part in failures])
     reason = last.failure if last is not None else None
     return Answer(member, "failed" if exhausted else "pending", reason=reason, tries=tries)
 
@@ -225,7 +230,7 @@ def cell(records: Records, judge: str, subject: str, text_digest: str | None) ->
 
 def _unscored(records: Records, judge: str, subject: str, grades: list[Grade], best: Grade) -> Cell:
     tries = _tries(records, [each.failure for each in grades if each.outcome == "failed"])
-    gave_up = tries >= records.attempts or any(each.failure in PERMANENT for each in grades)
+    gave_up = tries >= records.attempts or _barred(records, [each.failure for each in grades])
     first = next((each for each in grades if each.outcome == "unparseable" and not each.repair), None)
     repaired = any(each.outcome == "unparseable" and each.repair for each in grades)
     if best.outcome == "refused":

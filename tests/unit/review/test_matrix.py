@@ -193,3 +193,18 @@ def test_the_bill_is_the_sum_over_all_calls_with_those_that_failed() -> None:
     found = matrix(EVALUATION, *answers, mark)
 
     assert (found.nanodollars, found.calls) == (21, 3)
+
+
+def test_asking_again_also_opens_what_no_attempt_could_mend_since_a_key_may_be_right_by_then() -> None:
+    drawn_up = made.evaluation()
+    answers = [made.part(key, f"{key}: {made.PASSAGE}") for key in ("ada", "bob", "cyd")]
+    barred = made.grade("ada", "bob", f"bob: {made.PASSAGE}", None, failure="unauthorised")
+    again = Reopen(replica="here", stamp=2)
+    twice = made.grade("ada", "bob", f"bob: {made.PASSAGE}", None, failure="unauthorised", stamp=3)
+
+    def status(*records: Record) -> str:
+        return made.matrix(drawn_up, *answers, *records).cells["ada", "bob"].status
+
+    assert status(barred) == "failed"
+    assert status(barred, again) == "pending"
+    assert status(barred, again, twice) == "failed"

@@ -1,6 +1,6 @@
 """Seats a panel: a client for each provider behind a circuit breaker of its own. Composition only, also for the CLI."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from palaver.breaker import CircuitBreaker, CircuitOpenError
@@ -23,14 +23,20 @@ async def clients(roster: Roster, providers: set[str]) -> AsyncIterator[Mapping[
         yield made
 
 
-def seats(roster: Roster, evaluation: Evaluation, connected: Mapping[str, Client]) -> dict[str, Seat]:
-    """A seat for each member of the panel. Raises `ConfigurationError` if the models file lacks one."""
+def seats(
+    roster: Roster, evaluation: Evaluation, connected: Mapping[str, Client], members: Collection[str] = ()
+) -> dict[str, Seat]:
+    """A seat for each of these members of the panel, or for all. Raises `ConfigurationError` if the file lacks one."""
     models = {model.key: model for model in roster.model}
-    missing = [member.key for member in evaluation.panel if member.key not in models]
+    strangers = sorted(set(members) - {member.key for member in evaluation.panel})
+    if strangers:
+        raise ConfigurationError(f"{evaluation.id} has no {', '.join(strangers)} on its panel.")
+    wanted = [member for member in evaluation.panel if not members or member.key in members]
+    missing = [member.key for member in wanted if member.key not in models]
     if missing:
         raise ConfigurationError(f"{evaluation.id} has {', '.join(missing)} on its panel; the models file does not.")
     made = {}
-    for member in evaluation.panel:
+    for member in wanted:
         model = models[member.key]
         made[member.key] = Seat(
             provider=model.provider,
