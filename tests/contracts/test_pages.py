@@ -66,7 +66,11 @@ def test_a_command_on_a_page_is_one_that_there_is(page: Path, text: str) -> None
     command, words = called(shlex.split(text, comments=True)[1:])
     assert not isinstance(command, click.Group) or not words or words[0].startswith("-"), text
     with contextlib.suppress(click.exceptions.Exit):  # --help
-        command.make_context(text, words)
+        try:
+            command.make_context(text, words)
+        except click.BadParameter as error:  # a file that the reader is to write first
+            if not error.message.endswith("does not exist."):
+                raise
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

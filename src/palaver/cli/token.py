@@ -15,8 +15,9 @@ from palaver.server.settings import SETTINGS
 @click.command("token")
 @click.option("--name", required=True, help="The name that others read.")
 @click.option("--user", default=None, help="The user's id, stable for life.  [default: the name]")
-@click.option("--room", "rooms", multiple=True, metavar="GLOB[=ACTIONS]", help="Allow join and send in such "
-              "rooms, or exactly these of join,send,moderate; may be repeated.  [default: every room]")  # fmt: skip
+@click.option("--room", "rooms", multiple=True, metavar="GLOB[=ACTIONS]", help="Allow join, send and ask in "
+              "such rooms, or exactly these of join,send,ask,moderate; may be repeated.  "
+              "[default: every room]")  # fmt: skip
 @click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="Moderate everywhere; an operator also "
               "administers over HTTP.")  # fmt: skip
 @click.option("--valid", default=86_400, type=click.IntRange(1, 10 * 365 * 86_400), metavar="SECONDS",
@@ -56,7 +57,7 @@ def command(
 
 def _room(text: str) -> tuple[str, list[str]]:
     glob, given, actions = text.partition("=")
-    named = [action for action in actions.split(",") if action] if given else ["join", "send"]
+    named = [action for action in actions.split(",") if action] if given else ["join", "send", "ask"]
     if not glob or not set(named) <= set(ACTIONS):
         raise click.BadParameter(f"{text!r} is not GLOB or GLOB={','.join(ACTIONS)}", param_hint="--room")
     return glob, named
