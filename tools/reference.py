@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import server_pages
+from tools import crdt_pages, server_pages
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
@@ -20,6 +20,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": server_pages.metrics,
     "http.md": server_pages.http,
     "cli.md": server_pages.command_line,
+    "crdt.md": crdt_pages.reference,
 }
 
 

@@ -13,6 +13,7 @@ from palaver import __version__
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "backup": "palaver.cli.backup:backup",
+        "crdt": "palaver.cli.crdt:crdt",
         "models": "palaver.cli.models:models",
         "review": "palaver.cli.review:review",
         "serve": "palaver.cli.serve:command",

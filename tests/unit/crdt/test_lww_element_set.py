@@ -423,3 +423,13 @@ def test_a_set_shows_a_few_members() -> None:
     members.update(str(number) for number in range(9))
 
     assert repr(members) == "LWWElementSet({'0', '1', '2', '3', '4', '5', ... 9 in all}, replica='a', bias='add')"
+
+
+def test_a_lookup_that_was_taken_before_a_merge_still_tells_the_truth() -> None:
+    one, other = replica("a"), replica("b")
+    lookup = one.lookup
+    other.update(str(number) for number in range(50))
+
+    one.merge(other)
+
+    assert lookup("7")
