@@ -78,6 +78,7 @@ class Engine:
         self._conversation = Conversation(state, self._membership, self._moderation, permission, ids)
         self._commands = Commands(state)
         self._vigil = Vigil(state, self._admission)
+        self._drain_ms: int | None = None  # within how long everybody was told to go; None: nobody was
         self._requests: Mapping[type, Callable[[Session, Any, float], None]] = {
             requests.Auth: self._admission.auth,
             requests.Join: self._joining.join,
@@ -118,8 +119,12 @@ class Engine:
     # ---- what happens to connections ----
 
     def connected(self, connection: Connection, ip: str, now: float) -> list[Effect]:
-        """A WebSocket was opened."""
+        """A WebSocket was opened. One whose handshake ends only after the shutdown began is sent away at once."""
         self._admission.connected(connection, ip, now)
+        session = self._state.sessions.get(connection)
+        if session is not None and self._drain_ms is not None:
+            self._state.send(session, replies.Notice("shutdown", after_ms=self._drain_ms), now)
+            self._admission.dismiss(session, _SHUTDOWN, now)
         return self._state.take_out()
 
     def connected_http(self, connection: Connection, ip: str, identity: Identity, now: float) -> list[Effect]:
@@ -240,9 +245,10 @@ class Engine:
 
     def drain(self, window_seconds: float, now: float) -> list[Effect]:
         """Tell each connection when to reconnect: a slot of its own within the window."""
+        self._drain_ms = int(window_seconds * 1000)
         sessions = [session for session in self._state.sessions.values() if not session.http]
         for slot, session in enumerate(sessions):
-            after_ms = int(window_seconds * 1000 * (slot + 1) / len(sessions))
+            after_ms = self._drain_ms * (slot + 1) // len(sessions)
             self._state.send(session, replies.Notice("shutdown", after_ms=after_ms), now)
         return self._state.take_out()
 

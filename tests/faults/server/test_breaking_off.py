@@ -118,6 +118,23 @@ async def test_one_who_breaks_off_during_the_shutdown_does_not_delay_it(how: str
         await asyncio.wait_for(draining, 5)
 
 
+async def test_one_whose_handshake_ends_during_the_shutdown_is_told_so() -> None:
+    async with chatting() as server, contextlib.AsyncExitStack() as stack:
+        stayer = await join(server, "stayer", "r", stack=stack)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(UPGRADE[:40])
+        await until(lambda: server.running.unfinished == 1)
+        draining = asyncio.create_task(drain(server.running, window_seconds=0.5, deadline_seconds=2))
+        assert (await stayer.hear())["code"] == "shutdown"
+        writer.write(UPGRADE[40:])
+        answer = await asyncio.wait_for(reader.readuntil(b'"after_ms":500}'), 5)
+        assert b'"hello"' in answer
+        close = await asyncio.wait_for(reader.readexactly(4), 5)
+        assert (close[0], int.from_bytes(close[2:], "big")) == (0x88, 4201)
+        writer.close()
+        await draining
+
+
 async def test_cancelling_the_shutdown_and_shutting_down_again_ends_everything() -> None:
     async with chatting() as server, contextlib.AsyncExitStack() as stack:
         talker = await join(server, "ada", "r", stack=stack)

@@ -71,6 +71,17 @@ def test_draining_gives_each_connection_a_slot_of_its_own_and_still_serves() -> 
     assert [peer.closed for peer in peers] == [4201] * 5
 
 
+def test_one_who_comes_when_the_shutdown_has_begun_is_sent_away_with_a_reason() -> None:
+    world = World()
+    world.perform(world.engine.drain(5.0, world.now))
+
+    late = world.connect()
+
+    assert [frame["type"] for frame in late.inbox] == ["hello", "notice"]
+    assert (late.inbox[1]["code"], late.inbox[1]["after_ms"], late.closed) == ("shutdown", 5_000, 4201)
+    assert not world.engine.state.sessions
+
+
 def test_catching_up_gives_what_was_missed_or_says_that_it_is_gone() -> None:
     world = World(ChatSettings(history=3, messages=None))
     ada = world.guest("ada", "lobby")
