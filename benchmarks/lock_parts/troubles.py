@@ -117,7 +117,8 @@ def _paused(port: int, pipe: Shared, pauses: int, leases: int) -> None:
 async def cancelled(port: int) -> dict[str, dict[str, int]]:
     """Cancel a task at each await of `async with lock`: at how many points a key of the lock stayed."""
     found: dict[str, dict[str, int]] = {}
-    async with redis.asyncio.Redis(port=port) as client:
+    # With a socket timeout redis-py sends from a task of its own, and the points would depend on the server's speed.
+    async with redis.asyncio.Redis(port=port, socket_timeout=None) as client:
         ours = palaver_aio.DistributedLock(client, "cancelled", ttl=30)
 
         async def use_ours() -> None:
