@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from palaver.review.folder import Folder
 from tests.integration.reviews.rooms import KEYS, ROOM, guest, models_file, script, site
 from tests.unit.review import stubs
 
@@ -178,3 +180,55 @@ async def test_a_stopped_server_goes_on_at_the_next_start_and_says_nothing_twice
                 "Ada", "Answer A", "Answer B", "Answer C", "Palaver", "Palaver",
             ]  # fmt: skip
             assert reviews.matrix(next(reviews.shelf.cards()).id).state == "final"
+
+
+async def test_more_evaluations_than_may_run_wait_and_too_many_are_refused(tmp_path: Path) -> None:
+    with stubs.running(tmp_path, script(latency_seconds=0.05)) as stub:
+        async with site(tmp_path, stub, evaluations_running="1") as running:
+            reviews, ada = running.services.reviews, await running.caller()
+            assert reviews is not None
+            reviews._bounds = replace(reviews._bounds, waiting=1)
+            asked = {"question": "What is a lease?"}
+            first = await (await ada.post("/api/evaluations", json=asked)).json()
+            second = await (await ada.post("/api/evaluations", json=asked)).json()
+            refused = await ada.post("/api/evaluations", json=asked)
+            assert refused.status == 503
+            assert "Retry-After" in refused.headers
+            assert first["id"] != second["id"], "asked in one second, they are two all the same"
+            async with ada.get(f"/api/evaluations/{first['id']}/events") as response:
+                await response.read()
+            waiting = reviews.matrix(second["id"])
+            assert waiting.calls <= 3, "it began when the first had ended, not before"
+            async with ada.get(f"/api/evaluations/{second['id']}/events") as response:
+                await response.read()
+            assert reviews.revealed(second["id"])
+
+
+async def test_a_provider_that_is_away_is_waited_for_and_the_room_is_told(tmp_path: Path) -> None:
+    with stubs.running(tmp_path, script(latency_seconds=0.02)) as stub:
+        async with site(tmp_path, stub) as running, guest(running.url) as ada:
+            stub.away(True)
+            await ada.say("/ask What is a lease?")
+            trouble = await ada.until(lambda frame: frame["type"] == "evaluation" and frame["event"] == "trouble")
+            assert not [key for key in KEYS if key in str(trouble)]
+            stub.away(False)
+            ranking = await ada.ranking()
+            assert "Cyd One won" in ranking["text"]
+
+
+async def test_a_fault_in_one_run_is_told_to_its_room_and_can_be_gone_on_with(
+    tmp_path: Path, stub: stubs.Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(tmp_path, stub) as running, guest(running.url) as ada:
+        publish = Folder.publish
+        monkeypatch.setattr(Folder, "publish", lambda *_: 1 / 0)
+        await ada.say("/ask What is a lease?")
+        told = await ada.until(lambda frame: frame["type"] == "message" and "made a mistake" in frame["text"])
+        assert told["user"]["name"] == "Palaver"
+        monkeypatch.setattr(Folder, "publish", publish)
+        async with asyncio.timeout(10):
+            while (await ada.say("/ask again"))["type"] != "ack":  # noqa: ASYNC110 - the faulty run ends just now
+                await asyncio.sleep(0.05)
+        ranking = await ada.ranking()
+        assert "Cyd One won" in ranking["text"]
+        assert ranking["cid"].partition(":")[0] in told["text"], "nothing was asked, and paid, once more"

@@ -265,12 +265,14 @@ class Reviews:
         self._check(wish)
         card = self.shelf.latest(room)
         assert card is not None, "there is something to ask again"
-        if not _has_failures(self.matrix(card.id)):
+        failed = _has_failures(self.matrix(card.id))
+        if card.told and not failed:
             self.start(replace(wish, mid=mid))
             return
         folder = self.shelf.open(card.id)
-        await folder.append(Reopen(replica=folder.replica, stamp=self._around.wall_milliseconds()))
-        await folder.sync()
+        if failed:
+            await folder.append(Reopen(replica=folder.replica, stamp=self._around.wall_milliseconds()))
+            await folder.sync()
         self.shelf.reopen(card.id)
         self._launch(folder)
 
