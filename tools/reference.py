@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import crdt_pages, lock_pages, server_pages
+from tools import crdt_pages, lock_pages, review_pages, server_pages
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
@@ -22,6 +22,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": server_pages.command_line,
     "crdt.md": crdt_pages.reference,
     "lock.md": lock_pages.lock,
+    "review.md": review_pages.library,
 }
 
 
