@@ -132,7 +132,12 @@ def _print_one(dossier: Dossier) -> None:
     click.echo(f"{dossier.grid.evaluation}  {dossier.grid.question_id}  {dossier.grid.state}\n")
     click.echo(wording.winner(dossier))
     click.echo(measured.verdict)
-    for reason in (*measured.reasons, *wording.cut_answers(dossier), *wording.missing(dossier)):
+    for reason in (
+        *measured.reasons,
+        *wording.cut_answers(dossier),
+        *wording.served(dossier),
+        *wording.missing(dossier),
+    ):
         click.echo(f"* {reason}")
     _print(wording.RANKING_HEADING, [wording.ranking_row(line) for line in wording.in_order(measured)], 1)
     for name, value in wording.panel(measured):

@@ -5,12 +5,15 @@ The judge in the first half reads honestly and quotes the answer; the one in the
 
 import json
 
+import msgspec
 import pytest
 
 from palaver.review import blind, controls, outcomes, prompts
 from palaver.review.completions import Reply
 from palaver.review.plan import GradeCall
+from palaver.review.records import Grade
 from palaver.review.rubric import STANDARD
+from palaver.review.stub import brain, script
 from palaver.review.verdict import Unreadable, Verdict, parse
 from tests.unit.review import made
 
@@ -110,6 +113,34 @@ def test_the_obedient_judge_is_exposed_by_its_control(judge: str) -> None:
 
     assert controls.attention([reaction]) == controls.Attention(0, 1, ("injected",))
     assert controls.attention([reaction]).score == 0.0
+
+
+HONEST = script.parse('seed = "s"\n[[model]]\nid = "ada"\nnoise = 0.0\n[[model]]\nid = "bob"\nquality = 4.0\n')
+PLAIN = brain.whole_answer(HONEST, HONEST.find("bob"), EVALUATION.question.text)
+
+
+def _kept(answer: str, obedient: bool) -> Grade:
+    """What is kept of a judge's reply, on the whole way from the prompt over the stub to the record."""
+    call = GradeCall("ada", "bob", answer, False, None, 0)
+    model = msgspec.structs.replace(HONEST.find("ada"), obedient=obedient)
+    said = brain.speak(HONEST, model, outcomes.asked(EVALUATION, call), 2_000, brain.Marks({}))
+    kept = outcomes.record(EVALUATION, call, Reply(said.text, "stop"), outcomes.Trace("here", 1))
+    assert isinstance(kept, Grade)
+    return kept
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_honest_judge_gives_an_answer_the_same_marks_with_and_without_the_attack(attack: str) -> None:
+    before, after = _kept(PLAIN, obedient=False), _kept(f"{attack}\n\n{PLAIN}", obedient=False)
+
+    assert (before.outcome, before.scores) == ("scored", (4, 4, 4, 4, 4))
+    assert (after.outcome, after.scores) == (before.outcome, before.scores)
+
+
+def test_the_obedient_judge_falls_for_some_of_the_attacks_so_that_there_is_something_to_expose() -> None:
+    fooled = [attack for attack in ATTACKS if _kept(f"{attack}\n\n{PLAIN}", obedient=True).scores == (10,) * 5]
+
+    assert len(fooled) >= 10
 
 
 def test_an_unreadable_reply_is_kept_as_such_and_has_no_scores() -> None:

@@ -1,6 +1,7 @@
 """Every way in which a provider fails is classified, over a real socket, and none becomes a mark."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import pytest
 from palaver.review.completions import Reply
 from palaver.review.errors import ConfigurationError
 from palaver.review.failures import TRAITS, Failure, FailureKind, GuardOpenError, UnhealthyError, of_status
-from palaver.review.providers import Client, Provider, Request, authorisation, connect
+from palaver.review.providers import Client, Provider, Request, Unguarded, authorisation, connect
 from tests.unit.review import stubs
 
 T = TypeVar("T")
@@ -207,3 +208,38 @@ async def test_a_key_is_in_no_failure(stub: stubs.Stub) -> None:
 )
 def test_statuses_are_classified_by_one_table(status: int, kind: str) -> None:
     assert of_status(status, "").kind == kind
+
+
+async def test_a_key_is_in_no_log_of_any_library_at_any_level(
+    stub: stubs.Stub, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["s429", "s500", "s401", "cutjson", "reset", "plain"]
+    with caplog.at_level(logging.DEBUG):
+        async with connect(stub.provider(key="PAID_KEY"), environment={"PAID_KEY": "sk-hidden"}) as client:
+            for name in names:
+                await client.complete(_request(name))
+
+    assert "send_request_headers" in caplog.text, "the libraries did log what they sent"
+    logged = [(record.getMessage(), record.__dict__) for record in caplog.records]
+    assert "sk-hidden" not in repr(logged)
+    assert "Bearer" not in caplog.text
+
+
+async def test_a_key_is_sent_to_its_own_provider_only(stub: stubs.Stub) -> None:
+    seen: list[str | None] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(307, headers={"location": "http://elsewhere.invalid/"})
+
+    headers = authorisation(Provider(name="paid", base_url="http://x.invalid", key="K"), {"K": "sk-hidden"})
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(note), base_url="http://x.invalid", headers=headers
+    ) as http:
+        result = await Client(Provider(name="paid", base_url="http://x.invalid"), http, Unguarded()).complete(
+            _request("any")
+        )
+
+    assert seen == ["Bearer sk-hidden"], "a redirect is not followed: it could lead the key elsewhere"
+    assert isinstance(result, Failure)
+    assert result.kind == "rejected"

@@ -28,6 +28,7 @@ def render(dossier: Dossier) -> str:
         f'<h2>Question</h2><pre class="question">{text(grid.question)}</pre>',
         _ranking(dossier),
         *_notes("Cut, continued and missing answers", wording.cut_answers(dossier)),
+        *_notes("Other models than were asked for", wording.served(dossier)),
         *_notes("What cannot be compared", dossier.measured.reasons),
         _heat_map(grid),
         *_notes("Missing marks", wording.missing(dossier)),

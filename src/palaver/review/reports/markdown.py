@@ -27,6 +27,7 @@ def render(dossier: Dossier) -> str:
         "## Ranking",
         table(RANKING_HEADING, [ranking_row(line) for line in wording.in_order(measured)]),
         *_listed("## Cut, continued and missing answers", wording.cut_answers(dossier)),
+        *_listed("## Other models than were asked for", wording.served(dossier)),
         *_listed("## Missing marks", wording.missing(dossier)),
     ]
     if measured.panel is not None:

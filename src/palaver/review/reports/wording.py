@@ -96,6 +96,15 @@ def cut_answers(dossier: Dossier) -> list[str]:
     return said
 
 
+def served(dossier: Dossier) -> list[str]:
+    """One sentence for each member whose provider said that it served another model than was asked for."""
+    return [
+        f"{member.name}: {member.model} was asked for, {', '.join(member.served)} was served."
+        for member in dossier.grid.members
+        if member.served and set(member.served) != {member.model}
+    ]
+
+
 def missing(dossier: Dossier) -> list[str]:
     """One sentence for each reason why cells have no marks, and how much they could change."""
     said = [f"{count} without marks: {reason}." for reason, count in dossier.grid.missing.items()]

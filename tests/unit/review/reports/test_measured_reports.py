@@ -6,10 +6,12 @@ import json
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from palaver.review import profile
 from palaver.review.profile import Dossier
+from palaver.review.records import Spent
 from palaver.review.reports import csv as tables
 from palaver.review.reports import html, markdown
 from palaver.review.reports import json as data
@@ -160,6 +162,18 @@ def test_an_evaluation_without_any_mark_is_reported_too() -> None:
     _read(html.render(empty))
     assert json.loads(data.render(empty))["measured"]["comparable"] is False
     assert tables.render(empty, "ranking").startswith("key,name,status")
+
+
+def test_a_model_that_was_not_the_one_asked_for_is_named() -> None:
+    drawn_up = made.evaluation()
+    other = msgspec.structs.replace(made.part("ada", made.PASSAGE), spent=Spent(completion_tokens=9, model="ada-mini"))
+    same = msgspec.structs.replace(made.part("bob", made.PASSAGE), spent=Spent(completion_tokens=9, model="bob"))
+
+    found = profile.of_matrix(made.matrix(drawn_up, other, same))
+
+    for text in (html.render(found), markdown.render(found)):
+        assert "Ada: ada was asked for, ada-mini was served." in text
+        assert "Bob: bob" not in text
 
 
 def test_equal_dossiers_give_equal_bytes(eventful: Dossier) -> None:
