@@ -11,11 +11,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from palaver.server.log.rows import PORTION, insert, values
+
 RECENT_SENDS = 4_000
 """So many are moved at once: some milliseconds of work."""
 
-_ADD = """INSERT INTO recent (room, user, cid, seq, mid, time) SELECT ?1, ?2, ?3, ?4, ?5, ?6
-WHERE NOT EXISTS (SELECT 1 FROM sends WHERE room = ?1 AND user = ?2 AND cid = ?3)"""
+_ADD = """INSERT INTO recent (room, user, cid, seq, mid, time)
+WITH new (room, user, cid, seq, mid, time) AS (VALUES {values}) SELECT * FROM new
+WHERE NOT EXISTS (SELECT 1 FROM sends WHERE room = new.room AND user = new.user AND cid = new.cid)"""
+_ADD_ONE, _ADD_PORTION = _ADD.format(values=values(6)), _ADD.format(values=values(6, PORTION))
 _MOVE = """INSERT INTO sends (room, user, cid, seq, mid, time)
 SELECT room, user, cid, seq, mid, time FROM recent ORDER BY room, user, cid"""
 
@@ -70,7 +74,7 @@ class Sends:
 
     def add(self, rows: Sequence[tuple[int, str, str, int, str, int]]) -> None:
         """Write places that were noted: room, user, cid, seq, mid, time. Raises RepeatedError, sqlite3.Error."""
-        if rows and self._connection.executemany(_ADD, rows).rowcount != len(rows):
+        if insert(self._connection, _ADD_ONE, _ADD_PORTION, rows) != len(rows):
             raise RepeatedError
 
     def move(self, *, few: bool = False) -> None:

@@ -30,10 +30,13 @@ from palaver.chat.effects import (
 )
 from palaver.chat.records import Message, User
 from palaver.server.log.retention import Retention
+from palaver.server.log.rows import PORTION, insert, values
 from palaver.server.log.sends import Key, Place, Sends
 
 _COLUMNS = "seq, time, mid, user, name, text, cid, deleted"
-INSERT_MESSAGE = "INSERT INTO messages (room, seq, time, mid, user, name, text, cid) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO messages (room, seq, time, mid, user, name, text, cid) VALUES "
+INSERT_MESSAGE = _INSERT + values(8)
+_INSERT_MESSAGES = _INSERT + values(8, PORTION)
 _LAST = "coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)"
 _SAVE = """INSERT INTO sanctions (kind, room, user, active, until, seconds, by, reason, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -133,7 +136,7 @@ class Transaction:
             messages.append((room.id, seq, job.time, job.mid, user.id, user.name, job.text, cid))
             results.append(Stored(job, seq, job.mid, job.time, False))
         sends.add(places)
-        self._connection.executemany(INSERT_MESSAGE, messages)
+        insert(self._connection, INSERT_MESSAGE, _INSERT_MESSAGES, messages)
         self._trim()
 
     # ---- rooms ---------------------------------------------------------------------------------------------------
