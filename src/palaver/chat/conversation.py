@@ -242,7 +242,8 @@ class Conversation:
         return False
 
     def _window(self, user: str) -> SlidingWindow | None:
-        return None if self._state.windows is None else self._state.windows.of(user)
+        windows = self._state.windows
+        return None if windows is None else windows.of(user)
 
 
 class MessageIds:

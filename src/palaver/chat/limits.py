@@ -76,7 +76,7 @@ class Bucket:
 
     def take(self, arrival: float, now: float) -> float:
         """The state after one more event."""
-        return (max(now, arrival)) + self._interval
+        return max(now, arrival) + self._interval
 
 
 def milliseconds(seconds: float) -> int:

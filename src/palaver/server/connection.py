@@ -191,17 +191,18 @@ class Connection(Inbound, asyncio.Protocol):
         shell = self._shell
         bounds = shell.bounds
         now = shell.clock()
-        taken = self.consume(data, bounds.frame_bytes, bounds.frames_per_turn, now)
+        ration = bounds.frames_per_turn
+        taken = self.consume(data, bounds.frame_bytes, ration, now)
         rate = bounds.frames_per_second
         if rate is not None and taken:
             credit = now - 1.0
-            self._on_at = (max(credit, self._on_at)) + taken / rate
+            self._on_at = max(credit, self._on_at) + taken / rate
             if self._on_at > now and not self.closing:
                 shell.stats.slowed_down += 1
                 self._stop_reading()
                 self._take_rest_soon(self._on_at - now)
                 return
-        if taken >= bounds.frames_per_turn:
+        if taken >= ration:
             self._stop_reading()
             self._take_rest_soon(0.0)
         elif not self._reading and not self.deaf:

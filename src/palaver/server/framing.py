@@ -6,14 +6,17 @@ Everything else about frames is the business of the `websockets` library; a test
 
 PING = b"\x89\x00"  # an RFC 6455 ping without payload, sent next to the JSON ping
 
-_SHORT = tuple(bytes((0x81, length)) for length in range(126))
+_HEADS = tuple(
+    bytes((0x81, length)) if length < 126 else b"\x81\x7e" + length.to_bytes(2, "big") for length in range(1024)
+)
+"""The heads of nearly all frames, by length, so that a frame is one concatenation."""
 
 
 def text_frame(payload: bytes) -> bytes:
     """Frame valid UTF-8 as one text message."""
     length = len(payload)
-    if length < 126:
-        return _SHORT[length] + payload
+    if length < len(_HEADS):
+        return _HEADS[length] + payload
     if length < 65_536:
         return b"\x81\x7e" + length.to_bytes(2, "big") + payload
     return b"\x81\x7f" + length.to_bytes(8, "big") + payload

@@ -224,17 +224,21 @@ class Shell:
 
     def perform(self, effects: Iterable[Effect]) -> None:
         """Perform effects in order, after all that were given before."""
-        self._results.append(effects)
         if self._performing:
+            self._results.append(effects)
             return
         self._performing = True
+        perform_one = self._perform_one
         try:
-            while self._results:
-                for effect in self._results.popleft():
+            while True:
+                for effect in effects:
                     try:
-                        self._perform_one[type(effect)](effect)
+                        perform_one[type(effect)](effect)
                     except Exception as error:  # noqa: BLE001 - the effects that follow concern others
                         self._fault(error, getattr(effect, "connection", None))
+                if not self._results:
+                    break
+                effects = self._results.popleft()
         finally:
             self._performing = False
         if not self._turn_ends:
