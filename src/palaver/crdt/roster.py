@@ -43,7 +43,8 @@ class Roster(Generic[E]):
     """Collects the tombstones of `replica`, which is one of `members`, as far as all of them allow it.
 
     A new member is admitted by all others first; then it reseeds itself from one of them and passes that member's
-    report as `seed`.
+    report as `seed`. After a restart the seed is this member's own last report, if nothing was pending when the state
+    was stored after it; else it starts like a new member.
     """
 
     def __init__(self, replica: Replica[E], members: Iterable[str], *, seed: Report | None = None) -> None:
@@ -56,6 +57,9 @@ class Roster(Generic[E]):
         replica.vouch(MIN_STAMP)
         if seed is not None:
             self._note(self._me, {**seed.received, seed.member: seed.promise})
+            # Whatever this replica promised in a life before lies below; it must not write there with any stamp.
+            replica.clock.observe(seed.promise)
+            replica.promise()
 
     @property
     def members(self) -> frozenset[str]:

@@ -11,7 +11,9 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["tutorial/crdt.md", "explanation/crdt-when-not.md", "reference/crdt-wire.md"])
+@pytest.mark.parametrize(
+    "page", ["tutorial/crdt.md", "howto/crdt-keep-in-step.md", "explanation/crdt-when-not.md", "reference/crdt-wire.md"]
+)
 def test_the_programs_of_a_page_print_what_it_says(page: str) -> None:
     blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
     assert blocks

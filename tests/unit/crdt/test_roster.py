@@ -249,3 +249,15 @@ def test_reseeding_tells_the_watchers() -> None:
     assert set(a.reseed(b)) == {"ada", "bob"}
     assert heard == [(frozenset({"bob"}), frozenset({"ada"}))]
     assert a.state_equal(b)
+
+
+def test_a_restarted_member_writes_nothing_at_or_below_what_it_promised_in_its_life_before() -> None:
+    ((a, roster),) = nodes("a")
+    report = roster.report()
+    again = LWWElementSet[str].decode(a.encode(), clock=HybridLogicalClock("a", lambda: 0))
+    Roster(again, ["a"], seed=report)
+
+    with pytest.raises(StampError, match="promised"):
+        again.add("ada", report.promise)
+    again.add("ada")
+    assert (again.stamp_of("ada") or 0) > report.promise
