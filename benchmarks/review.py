@@ -10,7 +10,7 @@ then judgments 20 at a time. `run with controls` has 30 hidden items more.
 boards and draws the boards as one page.
 
 There is no peer to run beside: none of the systems compared shares a matrix or reports these figures. Raw results go to
-benchmarks/results/review.json. A round that is over its bar makes the exit status 1.
+benchmarks/results/review.json.
 """
 
 import argparse
@@ -197,7 +197,7 @@ def read_shelf(root: Path, count: int) -> tuple[float, float]:
     return taken, process_time() - cpu
 
 
-def main() -> int:
+def main() -> None:
     """Measure everything, print it, keep it."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--rounds", type=int, default=5)
@@ -220,8 +220,7 @@ def main() -> int:
     RESULTS.parent.mkdir(exist_ok=True)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     RESULTS.write_text(json.dumps({"machine": machine, "measurements": msgspec.to_builtins(found)}, indent=2) + "\n")
-    return 0 if all(each.within for each in found) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,6 +17,10 @@ from palaver.review.records import Evaluation, Limits, Member, Question, Rubric
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class _Written(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question as it is written in a bank, where a misspelt field is a mistake; a record may gain fields."""
+
+
 class Bank(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole bank, in the order of the file."""
 
@@ -36,7 +40,9 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def parse(text: str) -> Bank:
     """Read a bank. Raises `ConfigurationError` naming what to change."""
     try:
-        bank = msgspec.convert(tomllib.loads(text), Bank)
+        written = tomllib.loads(text)
+        bank = msgspec.convert(written, Bank)
+        msgspec.convert(written["question"], list[_Written])
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"The question bank cannot be read: {error}") from error
     seen: set[str] = set()

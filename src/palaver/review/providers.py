@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 10.0
 _LONGEST_RETRY_AFTER_SECONDS = 3_600.0
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
+class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where models are served.
 
     `key` names the environment variable with the key (`None`: no key is sent). `in_flight` is the most calls at a time,

@@ -12,6 +12,17 @@ from palaver.review.records import Criterion, Rubric, digest
 
 HIGHEST = 10
 
+
+class _Criterion(Criterion, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A criterion as it is written in a file, where a misspelt field is a mistake; a record may gain fields."""
+
+
+class _Written(Rubric, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rubric as it is written in a file."""
+
+    criteria: tuple[_Criterion, ...]
+
+
 STANDARD = Rubric(
     id="standard",
     criteria=(
@@ -44,7 +55,9 @@ def check(rubric: Rubric) -> Rubric:
 def parse(text: str) -> Rubric:
     """Read a rubric from TOML. Raises `ConfigurationError`."""
     try:
-        return check(msgspec.convert(tomllib.loads(text), Rubric))
+        written = tomllib.loads(text)
+        msgspec.convert(written, _Written)
+        return check(msgspec.convert(written, Rubric))
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"The rubric cannot be read: {error}") from error
 
