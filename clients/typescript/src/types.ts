@@ -79,6 +79,23 @@ export interface Stored {
 
 export type State = "idle" | "waiting" | "renewing" | "dialling" | "greeting" | "entering" | "ready" | "ended";
 
+/** Where to, and as whom. */
+export interface LinkOptions {
+  /** `http://host:port` or `ws://host:port/ws`; https and wss for TLS. */
+  url: string;
+  /** A guest's name; either this or `token`. */
+  name?: string;
+  /** A guest's secret from an earlier `chat.session`, to be the same user again. */
+  session?: string | null;
+  /** Fetches a token whenever one is needed. */
+  token?: () => Promise<string>;
+  /** Where there is no global one. */
+  WebSocket?: typeof WebSocket;
+  backoffBaseMs?: number;
+  backoffCapMs?: number;
+  random?: () => number;
+}
+
 /** The server said no; nothing was stored. `code` is stable, the message is for people. */
 export class Refused extends Error {
   override readonly name: string = "Refused";

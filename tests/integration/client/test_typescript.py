@@ -38,12 +38,11 @@ def test_the_page_about_it_names_everything_that_is_public() -> None:
     assert len(exported) > 10
     text = PAGE.read_text()
     assert [name for name in exported if not re.search(rf"\b{name}\b", text)] == []
-    options = re.search(
-        r"export interface Options \{(.*?)^\}", (SDK / "src" / "chat.ts").read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert options is not None
-    for name in re.findall(r"^  (\w+)\??:", options[1], re.MULTILINE):
-        assert f"`{name}`" in text, name
+    for file, interface in (("chat.ts", "Options extends LinkOptions"), ("types.ts", "LinkOptions")):
+        _, _, fields = (SDK / "src" / file).read_text().partition(f"export interface {interface} {{")
+        names = re.findall(r"^  (\w+)\??:", fields.partition("\n}")[0], re.MULTILINE)
+        assert names
+        assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_the_program_on_the_page_about_it_prints_what_it_says(tmp_path: Path) -> None:
