@@ -150,6 +150,12 @@ class Talker:
                 return frame
             self.pushes.append(frame)
 
+    async def push(self, kind: str) -> dict[str, Any]:
+        """The next push of one type that is still to come; others are kept."""
+        while (frame := await self.hear())["type"] != kind:
+            self.pushes.append(frame)
+        return frame
+
     async def messages(self, count: int) -> Sequence[int]:
         """Read pushes until so many messages have come; their `seq`."""
         while sum(push["type"] == "message" for push in self.pushes) < count:

@@ -125,7 +125,7 @@ async def test_one_whose_handshake_ends_during_the_shutdown_is_told_so() -> None
         writer.write(UPGRADE[:40])
         await until(lambda: server.running.unfinished == 1)
         draining = asyncio.create_task(drain(server.running, window_seconds=0.5, deadline_seconds=2))
-        assert (await stayer.hear())["code"] == "shutdown"
+        assert (await stayer.push("notice"))["code"] == "shutdown"
         writer.write(UPGRADE[40:])
         answer = await asyncio.wait_for(reader.readuntil(b'"after_ms":500}'), 5)
         assert b'"hello"' in answer
@@ -139,7 +139,7 @@ async def test_cancelling_the_shutdown_and_shutting_down_again_ends_everything()
     async with chatting() as server, contextlib.AsyncExitStack() as stack:
         talker = await join(server, "ada", "r", stack=stack)
         draining = asyncio.create_task(drain(server.running, window_seconds=60, deadline_seconds=60))
-        assert (await talker.hear())["code"] == "shutdown"
+        assert (await talker.push("notice"))["code"] == "shutdown"
         draining.cancel()
         with pytest.raises(asyncio.CancelledError):
             await draining

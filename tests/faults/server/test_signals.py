@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -55,12 +54,6 @@ async def server_process(
         await process.wait()
 
 
-async def _notice(talker: Talker) -> dict[str, Any]:
-    while (frame := await talker.hear())["type"] != "notice":
-        pass  # presence may still be on its way
-    return frame
-
-
 async def _read_to_the_end(talker: Talker) -> None:
     with contextlib.suppress(ConnectionClosed):
         while True:
@@ -72,7 +65,7 @@ async def test_sigterm_gives_each_a_slot_serves_on_closes_with_4201_and_loses_no
     async with server_process(tmp_path, 0.5) as server, contextlib.AsyncExitStack() as stack:
         ada, bob = [await server.talker(name, stack) for name in ("ada", "bob")]
         server.process.send_signal(signal.SIGTERM)
-        slots = {(await _notice(talker))["after_ms"] for talker in (ada, bob)}
+        slots = {(await talker.push("notice"))["after_ms"] for talker in (ada, bob)}
         assert len(slots) == 2
         with contextlib.suppress(ConnectionClosed):
             for number in range(100_000):
@@ -96,7 +89,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     async with server_process(tmp_path, 60.0) as server, contextlib.AsyncExitStack() as stack:
         ada = await server.talker("ada", stack)
         server.process.send_signal(signal.SIGTERM)
-        assert (await _notice(ada))["code"] == "shutdown"
+        assert (await ada.push("notice"))["code"] == "shutdown"
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(server.process.wait(), 10) == -signal.SIGTERM

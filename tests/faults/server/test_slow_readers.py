@@ -132,6 +132,8 @@ async def test_a_tenth_that_is_frozen_adds_no_work_to_a_message() -> None:
         writer, *awake, one, two = members
         await until(lambda: not server.engine.state.rooms["r"].changes)
         reading = [asyncio.create_task(listen(member)) for member in awake]
+        for _ in range(3):
+            assert (await writer.ask(type="ping"))["type"] == "ack"  # the last presence is on its way
         before = await work(server, writer, 50)
         await freeze(server, writer, one, two)
         after = await work(server, writer, 50)
