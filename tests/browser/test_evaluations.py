@@ -106,6 +106,16 @@ def test_a_server_killed_in_the_middle_goes_on_and_pays_only_for_open_calls(
     assert CALLS <= billed <= CALLS + 2, "at most the two calls under way were made twice"
 
 
+def test_a_button_asks_the_models(serve: Serve, open_tab: OpenTab) -> None:
+    server = serve()
+    ada = open_tab(server.url)
+    enter(ada, "Ada")
+    ada.get_by_label("Message to ").fill("What is a lease?")
+    ada.get_by_role("button", name="Ask").click()
+    expect(ada.locator(".log")).to_contain_text("/ask What is a lease?")
+    expect(ada.locator(".evaluation-card[data-revealed=true]")).to_be_visible()
+
+
 def test_a_command_that_cannot_be_understood_is_answered_under_it(serve: Serve, open_tab: OpenTab) -> None:
     server = serve()
     ada = open_tab(server.url)

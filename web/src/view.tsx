@@ -350,6 +350,15 @@ function Composer({ view, store }: { view: RoomView; store: Store }) {
           }
         }}
       />
+      <button
+        type="button"
+        class="quiet"
+        title="Put it as a question to the models"
+        disabled={view.draft.trim() === "" || view.draft.startsWith("/")}
+        onClick={() => store.say(`/ask ${view.draft}`)}
+      >
+        Ask
+      </button>
       <button type="submit" disabled={view.draft.trim() === ""}>
         Send
       </button>

@@ -18,6 +18,8 @@ from palaver.chat.errors import CLOSES, ERRORS
 from palaver.chat.requests import TYPES
 from palaver.server.http.services import Services
 from palaver.server.log import Histogram
+from palaver.server.reviews.budget import NANODOLLARS
+from palaver.server.reviews.owner import ENDINGS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -153,6 +155,14 @@ METRICS: tuple[Row, ...] = (
     Row("log_reopened", "counter", "Times that the store was opened anew after an error.",
         _one(lambda s: s.log.statistics.reopened)),
     Row("log_wal_bytes", "gauge", "Size of the write-ahead log.", _one(lambda s: s.log.statistics.wal_bytes)),
+    # models
+    Row("evaluations", "gauge", "Evaluations that are not finished, at work or waiting for their turn.",
+        _all(("working", "waiting"), lambda s: {} if s.reviews is None else {
+            "working": s.reviews.working, "waiting": s.reviews.waiting}), "what"),
+    Row("evaluations_ended", "counter", "Evaluations by how they ended.",
+        _all(ENDINGS, lambda s: {} if s.reviews is None else s.reviews.ended), "state"),
+    Row("evaluations_spent_dollars", "counter", "What models have cost, by the prices of the models file.",
+        _one(lambda s: 0.0 if s.reviews is None else s.reviews.spent_nanodollars / NANODOLLARS)),
     # the process
     Row("loop_lag_seconds", "gauge", "How late the last tick was.", _one(lambda s: s.shell.stats.loop_lag_seconds)),
     Row("loop_lag_max_seconds", "gauge", "The longest of these since the start.",

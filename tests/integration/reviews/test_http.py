@@ -12,7 +12,7 @@ from openapi_schema_validator import OAS31Validator
 
 from palaver.review.check import check
 from palaver.server.http import evaluation_events
-from tests.integration.reviews.rooms import KEYS, ROOM, guest, script, site
+from tests.integration.reviews.rooms import KEYS, ROOM, guest, models_file, script, site
 from tests.unit.review import stubs
 from tests.unit.server.http.site import Site, body, serving
 
@@ -227,6 +227,22 @@ async def test_the_same_key_asks_once_and_bad_bodies_name_the_field(tmp_path: Pa
             assert (await ada.post("/api/evaluations", json=wrong)).status == 400
         async with asyncio.timeout(10), ada.get(f"/api/evaluations/{first['id']}/events") as response:
             await events(response)
+
+
+async def test_metrics_count_what_ran_and_what_it_cost(tmp_path: Path, stub: stubs.Stub) -> None:
+    models = models_file(tmp_path, stub, price=1.0)
+    async with site(tmp_path, stub, models=models) as running:
+        ada = await running.caller()
+        name = await finished(running, ada)
+        seen = await body(await ada.get(f"/api/evaluations/{name}"), 200)
+        async with ada.get("/metrics") as response:
+            page = await response.text()
+    assert 'palaver_evaluations_ended_total{state="final"} 1.0' in page
+    assert 'palaver_evaluations_ended_total{state="fault"} 0.0' in page
+    assert 'palaver_evaluations{what="working"} 0.0' in page
+    spent = next(line for line in page.splitlines() if line.startswith("palaver_evaluations_spent_dollars_total"))
+    assert float(spent.split()[1]) == pytest.approx(seen["spent_nanodollars"] / 1e9)
+    assert seen["spent_nanodollars"] > 0
 
 
 async def test_without_models_every_route_says_what_is_missing(tmp_path: Path) -> None:

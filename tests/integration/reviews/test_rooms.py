@@ -64,7 +64,7 @@ async def test_bad_commands_are_told_to_their_sender_only_and_store_nothing(tmp_
             ("/ask stop", "No evaluation is running"),
             ("/ask again", "Nothing was asked"),
             ("/vote", "/vote B"),
-            ("/vote A", "nothing to vote on"),
+            ("/vote A", "Nothing was asked"),
         ):
             error = await ada.say(text)
             assert error["code"] == "invalid_text", text

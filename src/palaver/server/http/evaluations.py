@@ -20,9 +20,10 @@ from palaver.server.http.callers import identify, json_object
 from palaver.server.http.queries import number, query
 from palaver.server.http.services import SERVICES, Services
 from palaver.server.reviews import commands, view
-from palaver.server.reviews.owner import Declined, Reviews, Wish
+from palaver.server.reviews.owner import Reviews
 from palaver.server.reviews.running import BY_HTTP
 from palaver.server.reviews.shelf import Card
+from palaver.server.reviews.wishes import Declined, Wish
 
 Body = TypeVar("Body")
 

@@ -13,6 +13,7 @@ from palaver.server.reviews.leases import claims_at
 from palaver.server.reviews.live import Live
 from palaver.server.reviews.owner import Bounds, Reviews
 from palaver.server.reviews.running import Surroundings
+from palaver.server.reviews.servant import Servant
 from palaver.server.reviews.shelf import Shelf
 from palaver.server.reviews.voice import Voice
 from palaver.server.settings import Settings
@@ -48,7 +49,7 @@ async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | No
         )
         bounds = Bounds(running=chosen.running, caps=chosen.caps, guests_ask=chosen.guests_ask)
         reviews = Reviews(known, clients, around, bounds)
-        shell.servant = reviews
+        shell.servant = Servant(reviews, around.voice, reviews.supervise)
         try:
             yield reviews
         finally:

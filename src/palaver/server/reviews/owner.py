@@ -1,4 +1,4 @@
-"""The server's one owner of evaluations: takes commands, starts runs, ends them, and goes on with what was left.
+"""The server's one owner of evaluations: starts runs, ends them, and goes on with what the last process left.
 
 Everything that runs is a task that this object knows until it has ended: `close` ends them all, and what fails is in
 the journal with its evaluation. At most `running` evaluations work at a time and `waiting` more are queued; beyond that
@@ -9,26 +9,22 @@ is not finished; nothing is started that a cap forbids; names leave this package
 """
 
 import asyncio
-import secrets
+from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
-from msgspec import structs
 
-from palaver import __version__
-from palaver.chat.commands import Objection
-from palaver.chat.effects import Consider, Obey
-from palaver.review import bank, rubric
+from palaver.review import rubric
 from palaver.review.errors import ReviewError
 from palaver.review.folder import Folder
 from palaver.review.matrix import Matrix
 from palaver.review.providers import Client
-from palaver.review.records import Evaluation, Limits, Member, Question, Reopen, digest
+from palaver.review.records import Evaluation, Reopen
 from palaver.review.roster import Roster
 from palaver.server.faults import new_trace
 from palaver.server.reviews import budget, commands, seating
@@ -38,19 +34,13 @@ from palaver.server.reviews.letters import letters
 from palaver.server.reviews.running import Run, Surroundings
 from palaver.server.reviews.shelf import Card, Shelf, card_of
 from palaver.server.reviews.voice import PALAVER, Voice
+from palaver.server.reviews.wishes import Declined, Wish, draw_up, panel_of
 
 RETRY_MS = 5_000
 HIGHEST = rubric.HIGHEST
+ENDINGS = ("final", "partial", "failed", "cancelled", "fault")
 
 journal = structlog.get_logger("palaver.reviews")
-
-
-class Declined(Exception):  # noqa: N818 - it is an answer, not a fault
-    """What was asked for is not done; an `Objection` says why."""
-
-    def __init__(self, code: str, message: str, retry_after_ms: int | None = None) -> None:
-        super().__init__(message)
-        self.objection = Objection(code, message, retry_after_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +51,6 @@ class Bounds:
     waiting: int = 32
     caps: Caps = field(default_factory=Caps)
     guests_ask: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What somebody wants to have evaluated."""
-
-    asker: str
-    question: str
-    keys: tuple[str, ...] = ()
-    room: str | None = None
-    category: str = "general"
-    mid: str = ""
-    guest: bool = False
 
 
 class Reviews:
@@ -91,66 +68,24 @@ class Reviews:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._slots = asyncio.Semaphore(bounds.running)
         self._closed = False
-
-    # ---- what people type: the shell's servant ----
-
-    def consider(self, effect: Consider) -> Objection | None:
-        """Say what stands in the way of a command."""
-        job = effect.job
-        try:
-            command = commands.parse(job.text)
-            match command:
-                case commands.Ask():
-                    self._check(replace(_wish(job.user.id, job.room, command), guest=effect.guest))
-                case commands.Stop():
-                    self._stoppable(job.room, job.user.id, moderates=effect.moderates)
-                case commands.Again():
-                    self._check(replace(self._again(job.room, job.user.id), guest=effect.guest))
-                case commands.Vote():
-                    self._marks(job.room, command)
-        except commands.CommandError as error:
-            return Objection("invalid_text", str(error))
-        except Declined as declined:
-            return declined.objection
-        return None
-
-    def obey(self, effect: Obey) -> None:
-        """Carry out a command that is stored."""
-        if not self._closed:
-            self._supervise(self._carry_out(effect), f"command {effect.mid}")
-
-    async def _carry_out(self, effect: Obey) -> None:
-        job, command = effect.job, commands.parse(effect.job.text)
-        try:
-            match command:
-                case commands.Ask():
-                    if not effect.duplicate or self.shelf.asked_by(effect.mid) is None:
-                        self.start(_wish(job.user.id, job.room, command, effect.mid))
-                case commands.Stop():
-                    await self._stoppable(job.room, job.user.id, moderates=True).stop(job.user.id)
-                case commands.Again():
-                    await self._go_again(job.room, job.user.id, effect.mid)
-                case commands.Vote():
-                    card, marks = self._marks(job.room, command)
-                    await self.vote(card.id, job.user.id, marks)
-        except Declined as declined:  # it became impossible between looking and storing
-            text = f"{job.user.name}: {declined.objection.message}"
-            await self._voice.say(job.room, PALAVER, text, f"{effect.mid}:declined")
+        self.working = 0  # evaluations at work; read by the metrics, as what follows
+        self.ended: Counter[str] = Counter()  # by state, since the start
+        self.spent_nanodollars = 0  # since the start
 
     # ---- starting ----
 
     def start(self, wish: Wish) -> Evaluation:
         """Draw an evaluation up, keep it, and let it run. Raises Declined."""
-        evaluation = self._draw_up(wish, self._check(wish))
+        evaluation = draw_up(wish, self.roster, self.check(wish), self._around.wall_milliseconds(), self.shelf.taken)
         folder = self._create(evaluation, wish.mid)
         self._launch(folder)
         return folder.matrix().evaluation
 
-    def _check(self, wish: Wish) -> int | None:
+    def check(self, wish: Wish) -> int | None:
         """The most that it may cost. Raises Declined for whatever stands in its way."""
         if self._closed:
             raise Declined("unavailable", "The server is shutting down. Ask again when it is back.", RETRY_MS)
-        self._panel(wish.keys)
+        panel_of(self.roster, wish.keys)
         if not wish.question.strip() or len(wish.question) > commands.QUESTION_CHARS:
             raise Declined("invalid_text", f"A question has 1 to {commands.QUESTION_CHARS} characters.")
         if wish.room is not None and self.running_in(wish.room) is not None:
@@ -168,29 +103,6 @@ class Reviews:
             raise Declined("forbidden", text)
         return allowed.nanodollars
 
-    def _panel(self, keys: tuple[str, ...]) -> tuple[Member, ...]:
-        try:
-            panel = self.roster.panel(keys)
-        except ReviewError:
-            known = ", ".join(f"@{model.key}" for model in self.roster.model)
-            unknown = ", ".join(f"@{key}" for key in keys if key not in {model.key for model in self.roster.model})
-            raise Declined("invalid_text", f"There is no model {unknown} here. There are {known}.") from None
-        if not any(one.judges and other.answers and one.key != other.key for one in panel for other in panel):
-            raise Declined("invalid_text", "Name at least two models: nobody judges its own answer.")
-        return panel
-
-    def _draw_up(self, wish: Wish, cap: int | None) -> Evaluation:
-        question = Question(id=f"Q-{digest(wish.question)[:12]}", text=wish.question, category=wish.category)
-        created = datetime.fromtimestamp(self._around.wall_milliseconds() / 1000, UTC)
-        while True:
-            drawn_up = bank.evaluation(
-                question, self._panel(wish.keys), rubric.STANDARD, created=_iso(created), seed=secrets.token_hex(16),
-                version=__version__, limits=Limits(spend_nanodollars=cap),
-            )  # fmt: skip
-            if not self.shelf.taken(drawn_up.id):
-                return structs.replace(drawn_up, room=wish.room, asker=wish.asker)
-            created += timedelta(seconds=1)  # ids are made from the second
-
     def _create(self, evaluation: Evaluation, mid: str) -> Folder:
         try:
             return self.shelf.create(evaluation, mid)
@@ -203,15 +115,23 @@ class Reviews:
         run = Run(folder, seating.seats(self.roster, evaluation, self._clients), self._around)
         self._runs[run.id] = run
         journal.info("evaluation_started", evaluation=run.id, room=evaluation.room, models=len(evaluation.panel))
-        self._supervise(self._go(run), run.id)
+        self.supervise(self._go(run), run.id)
 
     async def _go(self, run: Run) -> None:
+        before = run.matrix().nanodollars
         try:
             async with self._slots:
-                await run.go()
+                self.working += 1
+                try:
+                    await run.go()
+                finally:
+                    self.working -= 1
+                    self.spent_nanodollars += run.matrix().nanodollars - before
+            self.ended[run.matrix().state] += 1
             journal.info("evaluation_ended", evaluation=run.id, state=run.matrix().state)
         except Exception as error:  # noqa: BLE001 - whatever ends one run must not end others, and its room is told
             trace = new_trace()
+            self.ended["fault"] += 1
             journal.error("evaluation_failed", evaluation=run.id, trace=trace, exc_info=error)
             room = run.matrix().evaluation.room
             if room is not None:
@@ -220,6 +140,11 @@ class Reviews:
         finally:
             run.live.close()
             del self._runs[run.id]
+
+    @property
+    def waiting(self) -> int:
+        """Evaluations that wait for their turn."""
+        return len(self._runs) - self.working
 
     def _spendings(self) -> list[Spending]:
         found, since = [], self._around.wall_milliseconds() - budget.WINDOW_MS
@@ -242,7 +167,8 @@ class Reviews:
         """An evaluation that is not finished."""
         return self._runs.get(name)
 
-    def _stoppable(self, room: str, user: str, *, moderates: bool) -> Run:
+    def stoppable(self, room: str, user: str, *, moderates: bool) -> Run:
+        """The room's evaluation, if this user may stop it. Raises Declined."""
         run = self.running_in(room)
         if run is None:
             raise Declined("invalid_text", "No evaluation is running in this room.")
@@ -250,21 +176,26 @@ class Reviews:
             raise Declined("forbidden", "Only who asked, or a moderator, may stop the evaluation.")
         return run
 
-    def _again(self, room: str, user: str) -> Wish:
+    def latest(self, room: str) -> Card:
+        """The room's newest evaluation. Raises Declined."""
         card = self.shelf.latest(room)
         if card is None:
             raise Declined("invalid_text", "Nothing was asked in this room yet. Write /ask and a question.")
+        return card
+
+    def last_wish(self, room: str, user: str) -> Wish:
+        """The room's newest question, as a wish of this user. Raises Declined."""
+        card = self.latest(room)
         evaluation = self.matrix(card.id).evaluation
         keys = tuple(member.key for member in evaluation.panel)
         return Wish(
             asker=user, question=evaluation.question.text, keys=keys, room=room, category=evaluation.question.category
         )
 
-    async def _go_again(self, room: str, user: str, mid: str) -> None:
-        wish = self._again(room, user)
-        self._check(wish)
-        card = self.shelf.latest(room)
-        assert card is not None, "there is something to ask again"
+    async def go_again(self, room: str, user: str, mid: str) -> None:
+        """Open what failed again; where nothing did, ask the same anew. Raises Declined."""
+        wish, card = self.last_wish(room, user), self.latest(room)
+        self.check(wish)
         failed = _has_failures(self.matrix(card.id))
         if card.told and not failed:
             self.start(replace(wish, mid=mid))
@@ -277,12 +208,6 @@ class Reviews:
         self._launch(folder)
 
     # ---- votes ----
-
-    def _marks(self, room: str, command: commands.Vote) -> tuple[Card, dict[str, int]]:
-        card = self.shelf.latest(room)
-        if card is None:
-            raise Declined("invalid_text", "There is nothing to vote on in this room yet.")
-        return card, self.marks(card.id, command)
 
     def marks(self, name: str, command: commands.Vote) -> dict[str, int]:
         """A vote's marks by member. Raises Declined for a letter that no answer has."""
@@ -343,7 +268,11 @@ class Reviews:
             except ReviewError as error:
                 journal.error("evaluation_not_resumed", evaluation=folder.path.name, error=str(error))
 
-    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def supervise(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run this until it has ended, or until `close`; afterwards nothing is begun."""
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(partial(self._ended, name))
@@ -360,14 +289,6 @@ class Reviews:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _wish(user: str, room: str, command: commands.Ask, mid: str = "") -> Wish:
-    return Wish(asker=user, question=command.question, keys=command.keys, room=room, mid=mid)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def _has_failures(matrix: Matrix) -> bool:
