@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import crdt_pages, lock_pages, review_pages, server_pages
+from tools import breaker_pages, crdt_pages, lock_pages, review_pages, server_pages
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
@@ -23,6 +23,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "crdt.md": crdt_pages.reference,
     "lock.md": lock_pages.lock,
     "review.md": review_pages.library,
+    "breaker.md": breaker_pages.reference,
 }
 
 

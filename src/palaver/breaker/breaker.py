@@ -71,7 +71,7 @@ class CircuitBreaker:
             TypeError: if `function` cannot be called.
         """
         wrapper = guarded(self.engine, function)
-        if not isinstance(wrapper, classmethod | staticmethod):
+        if not isinstance(function, classmethod | staticmethod):
             wrapper.breaker = self  # type: ignore[attr-defined]  # an extra attribute of the wrapper function
         return wrapper
 

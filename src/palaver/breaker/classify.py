@@ -6,6 +6,7 @@ exception it was asked about counts as a failure, the result as a success.
 
 import logging
 from collections.abc import Callable
+from typing import cast
 
 from palaver.breaker.states import CANCELLED, FAILURE, IGNORED, UNREACHABLE, Outcome
 
@@ -83,5 +84,5 @@ def checked(option: str, matcher: object) -> Matcher:
     if isinstance(matcher, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in matcher):
         return matcher
     if callable(matcher) and not isinstance(matcher, type):
-        return matcher
+        return cast("ExceptionPredicate", matcher)
     raise TypeError(f"{option}={matcher!r}: give an exception class, a tuple of classes, or a predicate")

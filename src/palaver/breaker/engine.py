@@ -117,13 +117,14 @@ class Engine:
         now = self.clock()
         elapsed = now - started
         core = self.core
-        if ticket is core.door and now < ticket.edge and elapsed < core.slow_after:
-            samples = ticket.samples
+        door = core.door
+        if door is not None and ticket is door and now < door.edge and elapsed < core.slow_after:
+            samples = door.samples
             samples.append(elapsed)
             core.last_success_at = now
-            if len(samples) >= _BATCH or ticket is not core.door:
+            if len(samples) >= _BATCH or door is not core.door:
                 with self.lock:
-                    core.collect(ticket)
+                    core.collect(door)
             return
         self.settle(ticket, SUCCESS, started, now)
 

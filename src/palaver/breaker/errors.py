@@ -8,7 +8,7 @@ Bad arguments are `ValueError` or `TypeError`, as everywhere in Python. An excep
 replaced: it comes out as it went in, also on the call that opens the circuit.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from palaver.breaker.states import Reason, State
 
@@ -26,9 +26,6 @@ class Failure(NamedTuple):
     """When it was recorded, in seconds of the breaker's clock."""
 
 
-_new: Final = tuple.__new__  # half the time of the constructor that NamedTuple writes
-
-
 def describe(error: BaseException | None, at: float) -> Failure:
     """Say what went wrong without keeping it alive. Never raises, whatever `str(error)` does."""
     if error is None:
@@ -39,7 +36,7 @@ def describe(error: BaseException | None, at: float) -> Failure:
         message = str(error)[:_MESSAGE_CHARACTERS]
     except Exception:  # noqa: BLE001  # a foreign __str__ may raise anything, and must not replace the error itself
         message = "(its text cannot be shown)"
-    return _new(Failure, (name, message, at))
+    return Failure(name, message, at)
 
 
 class BreakerError(Exception):

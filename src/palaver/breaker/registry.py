@@ -50,7 +50,11 @@ class BreakerRegistry(Generic[K]):
         if factory is not None and options:
             raise ValueError(f"give a factory or single options, not both; found {', '.join(options)}")
         config = Config(**options)
-        self._factory = factory or (lambda key: CircuitBreaker(str(key), config=config, clock=clock))
+
+        def make(key: K) -> CircuitBreaker:
+            return CircuitBreaker(str(key), config=config, clock=clock)
+
+        self._factory = factory or make
         self._max_keys = max_keys
         self._idle_ttl = idle_ttl
         self._listener = listener

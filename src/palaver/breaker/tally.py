@@ -161,9 +161,13 @@ class Snapshot(NamedTuple):
     """Everything a breaker knows about itself at one moment. Times are seconds of its clock."""
 
     name: str | None
+    """Name of the breaker."""
     at: float
+    """The moment of all these numbers."""
     state: State
+    """Where the circuit stands, as a caller would see it."""
     mode: Mode
+    """How much of the breaker is in force."""
     since: float
     """When the present state began."""
     opens: int
@@ -177,15 +181,21 @@ class Snapshot(NamedTuple):
     streak: int
     """Failures since the last success."""
     calls: int
-    """Calls in the window of the first rule that has one; the next two as well."""
+    """Calls in the window of the first rule that has one; 0 if none has."""
     failed: int
+    """How many of them failed."""
     slow: int
+    """How many of them were slow."""
     in_flight: int
     """Probes under way, and with `hang_after` all calls under way."""
     outcomes: Mapping[Outcome, int]
+    """How many admitted calls ended how, since the breaker was made. All counts below are of that time."""
     rejections: Mapping[Reason, int]
+    """How many calls were rejected why."""
     slow_calls: int
+    """Calls that took `slow_after` or longer."""
     hung_calls: int
+    """Calls that were in flight for `hang_after` or longer."""
     late_results: int
     """Results of an earlier state or round. They moved nothing."""
     shadowed: int
@@ -193,10 +203,15 @@ class Snapshot(NamedTuple):
     unobserved: int
     """Calls that ended while the breaker was disabled, or that shadow mode let through."""
     latency: Latency
+    """How long the successful calls took: a histogram, with p50, p90 and p99."""
     failure_seconds: float
+    """How long the failed calls took together."""
     last_success_at: float | None
+    """When the last success ended; None before the first."""
     last_failure: Failure | None
+    """What the last failure was; None before the first."""
     time_in: Mapping[State, float]
+    """Time spent in each state."""
 
     @property
     def failure_share(self) -> float | None:

@@ -37,6 +37,7 @@ class Window(Protocol):
 
     def of(self, span: "Span") -> "Window":
         """Return the part that looks at this span."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

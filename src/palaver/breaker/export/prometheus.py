@@ -97,7 +97,8 @@ def _states(snapshots: list[Snapshot]) -> Metric:
 def _durations(snapshots: list[Snapshot]) -> Metric:
     family = HistogramMetricFamily("breaker_call_seconds", "How long successful calls took.", labels=[_NAME])
     for snapshot in snapshots:
-        seen, buckets = 0, []
+        seen = 0
+        buckets: list[tuple[str, float]] = []
         for bound, count in zip((*snapshot.latency.bounds, "+Inf"), snapshot.latency.counts, strict=True):
             seen += count
             buckets.append((str(bound), float(seen)))

@@ -1,0 +1,189 @@
+"""The core by itself: what a breaker's face hides, because looking at it settles first what is due."""
+
+import pytest
+
+from palaver.breaker import Config, Outcome, Reason, State, consecutive, last, slow_rate
+from palaver.breaker.core import Core
+from palaver.breaker.round import Lease
+from palaver.breaker.tickets import InFlight, Refusal, Ticket
+
+
+@pytest.fixture
+def core() -> Core:
+    return half_open(Config(failure_threshold=1, open_for=10, probe_timeout=4))
+
+
+def half_open(config: Config) -> Core:
+    """A circuit that opened at 0 and may be probed from 10 on."""
+    core = Core(config, 0.0)
+    fail(core, 0.0)
+    opening = core.rest.claim()
+    assert opening is not None
+    core.decide(opening, 10.0)
+    return core
+
+
+def admitted(core: Core, now: float) -> Ticket:
+    ticket = core.admit(now)
+    assert not isinstance(ticket, Refusal)
+    return ticket
+
+
+def fail(core: Core, now: float, *, asked: float | None = None) -> None:
+    core.settle(admitted(core, now), Outcome.FAILURE, 0.0, now, None, asked)
+
+
+def test_admission_itself_ends_a_lease_that_has_run_out(core: Core) -> None:
+    admitted(core, 10.0)
+    assert core.admit(13.5) == Refusal(State.HALF_OPEN, Reason.PROBE_LIMIT, 0.5)
+    refusal = core.admit(14.5)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.state, refusal.reason) == (State.OPEN, Reason.OPEN)
+    assert core.since == 14.0
+
+
+def test_the_rest_of_the_wait_is_what_a_rejection_says(core: Core) -> None:
+    assert core.admit(3.0) == Refusal(State.OPEN, Reason.OPEN, 7.0)
+
+
+def test_a_result_itself_ends_the_lease_that_ran_out_before_it(core: Core) -> None:
+    lease = admitted(core, 10.0)
+    core.settle(lease, Outcome.SUCCESS, 4.0, 14.0)
+    assert core.state is State.OPEN
+    assert core.tally.late == 1
+
+
+def test_the_doors_say_who_need_not_ask(core: Core) -> None:
+    assert (core.door, core.shut_until) == (None, 10.0)
+    lease = admitted(core, 10.0)
+    assert (core.door, core.shut_until) == (None, float("-inf"))
+    core.settle(lease, Outcome.SUCCESS, 0.0, 11.0)
+    assert core.door is core.era
+    assert Core(Config(hang_after=5), 0.0).door is None
+
+
+def test_after_the_ramp_nobody_need_ask_any_more() -> None:
+    core = half_open(Config(failure_threshold=1, ramp=10))
+    core.settle(admitted(core, 10.0), Outcome.SUCCESS, 0.0, 10.0)
+    assert core.door is None
+    admitted(core, 20.0)
+    assert core.door is core.era
+
+
+class TestHanging:
+    """Calls in flight for too long count before they end, and once."""
+
+    @pytest.fixture
+    def core(self) -> Core:
+        return Core(Config(failure_threshold=3, hang_after=5), 0.0)
+
+    def test_a_call_that_ends_in_time_counts_as_it_ends_and_is_watched_no_longer(self, core: Core) -> None:
+        ticket = admitted(core, 0.0)
+        assert isinstance(ticket, InFlight)
+        core.settle(ticket, Outcome.FAILURE, 4.0, 4.0)
+        assert (core.streak, len(core.watch)) == (1, 0)
+        admitted(core, 6.0)
+        assert (core.tally.hung, core.streak, len(core.watch)) == (0, 1, 1)
+
+    def test_what_a_counted_call_brings_later_weighs_nothing_but_is_tallied(self, core: Core) -> None:
+        hanging = admitted(core, 0.0)
+        admitted(core, 5.0)
+        assert (core.tally.hung, core.streak) == (1, 1)
+        core.settle(hanging, Outcome.SUCCESS, 6.0, 6.0)
+        assert (core.streak, core.tally.outcomes()[Outcome.SUCCESS]) == (1, 1)
+
+    def test_calls_of_an_earlier_era_are_counted_as_hung_and_weigh_nothing(self, core: Core) -> None:
+        admitted(core, 0.0)
+        core.reset(1.0, "by the test")
+        admitted(core, 5.0)
+        assert (core.tally.hung, core.streak) == (1, 0)
+
+    def test_a_hang_is_slow_too(self) -> None:
+        core = Core(Config(trip=slow_rate(1, over=last(2), min_calls=2), slow_after=9, hang_after=5), 0.0)
+        admitted(core, 0.0)
+        admitted(core, 0.0)
+        refusal = core.admit(5.0)
+        assert isinstance(refusal, Refusal)
+        assert refusal.state is State.OPEN
+
+
+class TestProbes:
+    """What ends a probe, and what the server asks for by it."""
+
+    def test_what_a_failed_probe_asks_for_lengthens_the_wait(self, core: Core) -> None:
+        fail(core, 10.0, asked=60.0)
+        opening = core.rest.claim()
+        assert opening is not None
+        core.decide(opening, 20.0)
+        assert core.rest.until == 70.0
+
+    def test_a_slow_probe_reopens_only_if_a_rule_looks_at_slow_calls(self) -> None:
+        for rule, state in (
+            (consecutive(1), State.CLOSED),
+            (consecutive(1) | slow_rate(1, over=last(9), min_calls=9), State.OPEN),
+        ):
+            core = half_open(Config(trip=rule, slow_after=2))
+            core.settle(admitted(core, 10.0), Outcome.SUCCESS, 2.0, 12.0)
+            assert core.state is state
+
+    def test_an_unreachable_or_ignored_probe_gives_its_place_back_without_a_verdict(self, core: Core) -> None:
+        for outcome in (Outcome.UNREACHABLE, Outcome.IGNORED, Outcome.CANCELLED):
+            core.settle(admitted(core, 10.0), outcome, 0.0, 10.0)
+            assert core.state is State.HALF_OPEN
+
+    def test_a_renewed_lease_runs_anew_and_one_that_ran_out_does_not(self, core: Core) -> None:
+        lease = admitted(core, 10.0)
+        assert isinstance(lease, Lease)
+        core.renew(lease, 13.0)
+        assert core.seen_state(16.9) is State.HALF_OPEN
+        core.advance(16.9)
+        assert core.since == 10.0
+        core.renew(lease, 17.0)
+        assert (core.state, core.since) == (State.OPEN, 17.0)
+
+
+class TestFleet:
+    """What shared state asks of a circuit: probes by grant, and following others."""
+
+    def test_without_a_grant_a_call_is_rejected_and_remembered_as_wanting(self, core: Core) -> None:
+        core.grant(0)
+        assert core.admit(10.0) == Refusal(State.HALF_OPEN, Reason.PROBE_LIMIT, 0.0)
+        wanting = core.wanted
+        core.stop_wanting()
+        assert (wanting, core.wanted) == (True, False)
+
+    def test_each_grant_is_one_probe(self) -> None:
+        core = half_open(Config(failure_threshold=1, close_after=3, probe_concurrency=3))
+        core.grant(0)
+        core.admit(10.0)
+        core.grant(1)
+        admitted(core, 10.0)
+        assert core.grants == 0
+        assert isinstance(core.admit(10.0), Refusal)
+        core.grant(None)
+        admitted(core, 10.0)
+        assert core.grants is None
+
+    def test_a_grant_does_not_outlive_its_round(self, core: Core) -> None:
+        core.grant(5)
+        core.admit(10.0)
+        assert core.grants == 0, "the round has just begun"
+
+    def test_it_follows_a_peer_that_opened_for_longer(self) -> None:
+        core = Core(Config(), 0.0)
+        core.peer_opened(5.0, 30.0, 4, "3 failures in a row (at a)")
+        assert (core.state, core.rest.until, core.rest.attempt) == (State.OPEN, 35.0, 4)
+        core.peer_opened(6.0, 10.0, 9, "sooner")
+        assert (core.rest.until, core.rest.attempt) == (35.0, 4)
+        core.peer_opened(6.0, 40.0, 5, "later")
+        assert (core.rest.until, core.rest.attempt) == (46.0, 5)
+        core.peer_closed(7.0, "recovered")
+        core.peer_closed(8.0, "recovered")
+        assert (core.state, core.transitions) == (State.CLOSED, 3)
+
+    def test_what_an_operator_holds_no_peer_moves(self) -> None:
+        core = Core(Config(), 0.0)
+        core.force_open(0.0, "held")
+        core.peer_opened(1.0, 30.0, 1, "open")
+        core.peer_closed(2.0, "closed")
+        assert (core.state, core.transitions) == (State.OPEN, 1)
