@@ -78,6 +78,8 @@ async def send_message(request: web.Request) -> web.StreamResponse:
     if keys:
         if "cid" in body or len(keys) > 1:
             raise Refused("invalid_frame", "Give one Idempotency-Key, or `cid` in the body, not both.", field="cid")
+        if not keys[0].isprintable():  # bytes that are no UTF-8 arrive as halves of surrogate pairs
+            raise Refused("invalid_frame", "The header Idempotency-Key must be printable text in UTF-8.", field="cid")
         body["cid"] = keys[0]
     frame = await ask(request, "send", {"room": _room(request), **body})
     response = reply_response(frame, HTTPStatus.CREATED)

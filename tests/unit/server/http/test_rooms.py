@@ -119,6 +119,29 @@ async def test_a_body_that_is_wrong_gets_the_error_of_the_socket(
     assert (error["code"], error.get("field"), error["retryable"]) == (code, field, False)
 
 
+@pytest.mark.parametrize(
+    ("header", "said", "code"),
+    [
+        (b"", b'{"text":"\xed\xa0\x80"}', b"invalid_json"),
+        (b"Idempotency-Key: \xff\xfe\r\n", b'{"text":"hi"}', b"invalid_frame"),
+        (b"Idempotency-Key: " + b"k" * 65 + b"\r\n", b'{"text":"hi"}', b"invalid_frame"),
+    ],
+)
+async def test_bytes_that_are_no_text_are_the_callers_mistake(
+    site: Site, header: bytes, said: bytes, code: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+    writer.write(
+        b"POST /api/rooms/lobby/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Authorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s"
+        % (site.token("ada").encode(), header, len(said), said)
+    )
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"code":"%s"' % code in answer
+
+
 async def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, frame_bytes="4096") as site:
         ada = await site.caller()
