@@ -44,11 +44,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "ends_properly": "whether the judge says that the answer ends",
         "justification": "the judge's words",
         "text_sha, prompt_sha": "digests of what was judged and of all that the judge was told",
+        "repaired, attempts": "whether it is the reply to a repair request; failed calls before it",
         "spent": "tokens, nanodollars, milliseconds, served model",
     },
     "control": {
         "judge, control, source": "a hidden item for a judge: cut, duplicate or injected, made from whose answer",
-        "score, scores, ends_properly": "the reaction; never part of any ranking",
+        "status, reason, score, scores, ends_properly, justification": "the reaction; never part of any ranking",
+        "text_sha, prompt_sha, repaired, attempts, spent": "as for a judgment",
     },
     "vote": {"person, respondent, score": "a person's mark; never part of the jury's"},
 }
