@@ -122,7 +122,11 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> tuple[Runnin
     services.running = running
     if reviews is not None:
         running.end_first(reviews.close)
-        await reviews.resume()
+        try:
+            await reviews.resume()
+        except OSError as error:
+            text = f"Cannot keep evaluations in {settings.reviews.directory}: {error.strerror or error}."
+            raise StartError(text) from error
     canary.watch(running)
     return running, services
 

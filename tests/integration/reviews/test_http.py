@@ -229,6 +229,21 @@ async def test_the_same_key_asks_once_and_bad_bodies_name_the_field(tmp_path: Pa
             await events(response)
 
 
+async def test_votes_are_limited_for_each_user_and_an_unchanged_one_is_not_kept(
+    tmp_path: Path, stub: stubs.Stub
+) -> None:
+    async with site(tmp_path, stub) as running:
+        ada, bob = await running.caller("ada"), await running.caller("bob")
+        name = await finished(running, ada, room=ROOM)
+        url = f"/api/evaluations/{name}/votes"
+        statuses = [(await ada.post(url, json={"best": "A"})).status for _ in range(12)]
+        assert statuses[:10] == [200] * 10
+        assert statuses[-1] == 429
+        assert (await bob.post(url, json={"best": "B"})).status == 200
+        journal = next((tmp_path / "data" / "evaluations" / name / "journal").glob("*-votes.log"))
+        assert journal.read_text().count('"person":"u-ada"') == 3, "one for each answer"
+
+
 async def test_metrics_count_what_ran_and_what_it_cost(tmp_path: Path, stub: stubs.Stub) -> None:
     models = models_file(tmp_path, stub, price=1.0)
     async with site(tmp_path, stub, models=models) as running:

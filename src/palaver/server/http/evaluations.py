@@ -19,6 +19,7 @@ from palaver.server.http.answers import Refused, json_response
 from palaver.server.http.callers import identify, json_object
 from palaver.server.http.queries import number, query
 from palaver.server.http.services import SERVICES, Services
+from palaver.server.http.throttle import Throttle
 from palaver.server.reviews import commands, view
 from palaver.server.reviews.owner import Reviews
 from palaver.server.reviews.running import BY_HTTP
@@ -27,7 +28,10 @@ from palaver.server.reviews.wishes import Declined, Wish
 
 Body = TypeVar("Body")
 
+VOTES = web.AppKey("votes", Throttle)  # by user: each change of a mark is kept
+
 PER_PAGE = 100
+VOTES_PER_SECOND = 1
 _WAIT_MS = 2_000
 
 
@@ -121,7 +125,9 @@ async def vote(request: web.Request) -> web.StreamResponse:
     """Mark answers, without saying so in the room. The newest mark of a person for an answer counts."""
     identity = await identify(request)
     _, card = await seen(request)
-    reviews = owner(request)
+    reviews, throttle = owner(request), request.app[VOTES]
+    throttle.check(identity.user.id)
+    throttle.count(identity.user.id)
     body = _body(Votes, await json_object(request, reserved=()))
     if (body.best is None) == (not body.marks):
         raise Refused("invalid_frame", "Give either `best` or `marks`.", field="marks")

@@ -4,7 +4,7 @@ import structlog
 from aiohttp import web
 
 from palaver.server.faults import new_trace
-from palaver.server.http import documents, evaluation_events, health
+from palaver.server.http import documents, evaluation_events, evaluations, health
 from palaver.server.http.answers import Refused, error_response, library_response
 from palaver.server.http.asyncapi import asyncapi
 from palaver.server.http.callers import REQUESTS, THROTTLE
@@ -28,6 +28,7 @@ def make_app(services: Services) -> web.Application:
     app[REQUESTS] = Throttle(limits.frames_per_second, clock, scope="user", burst_seconds=2)
     app[health.METRICS] = ServerMetrics(services)
     app[evaluation_events.OPEN] = set()
+    app[evaluations.VOTES] = Throttle(evaluations.VOTES_PER_SECOND, clock, scope="user")
     app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler, name=route.name)

@@ -223,7 +223,11 @@ class Reviews:
 
     async def vote(self, name: str, person: str, marks: Mapping[str, int]) -> None:
         """Keep a person's marks for answers, by member; they never touch the jury's."""
-        await self.shelf.vote(name, person, marks)
+        standing = {vote.respondent: vote.score for vote in self.matrix(name).votes if vote.person == person}
+        changed = {key: mark for key, mark in marks.items() if standing.get(key) != mark}
+        if not changed:
+            return
+        await self.shelf.vote(name, person, changed)
         run = self._runs.get(name)
         if run is not None:
             await run.folder.refresh()
