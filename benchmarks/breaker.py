@@ -47,7 +47,7 @@ from palaver.breaker import (
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "breaker.json"
 VERSIONS = ("3.11", "3.13")
-CALLS, THREADS, ROUNDS = 10_000, 8, 21
+CALLS, THREADS, ROUNDS = 10_000, 8, 15
 OURS = "palaver"
 # Path, peer, and the most that our time may be of the peer's.
 BARS = (
