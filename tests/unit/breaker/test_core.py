@@ -2,7 +2,7 @@
 
 import pytest
 
-from palaver.breaker import Config, Outcome, Reason, State, consecutive, last, slow_rate
+from palaver.breaker import Config, Outcome, Reason, State, consecutive, failure_rate, last, seconds, slow_rate
 from palaver.breaker.core import Core
 from palaver.breaker.round import Lease
 from palaver.breaker.tickets import InFlight, Refusal, Ticket
@@ -70,6 +70,36 @@ def test_after_the_ramp_nobody_need_ask_any_more() -> None:
     assert core.door is core.era
 
 
+def test_a_new_circuit_wants_holds_and_grants_nothing() -> None:
+    core = Core(Config(), 7.0)
+    assert (core.wanted, core.held, core.observed, core.grants, core.rest.attempt) == (False, False, False, None, 0)
+    assert (core.opens, core.transitions, core.streak, core.since, core.last_success_at) == (0, 0, 0, 7.0, None)
+    assert core.door is core.era
+
+
+def test_a_sample_that_arrives_after_its_era_is_late() -> None:
+    core = Core(Config(failure_threshold=9), 0.0)
+    old = core.era
+    core.reset(1.0, "by the test")
+    old.samples += [0.1, 0.1]
+    core.collect(old)
+    assert (core.tally.late, core.tally.outcomes()[Outcome.SUCCESS]) == (2, 0)
+    core.force_open(2.0, "by the test")
+    core.era.samples.append(0.1)
+    core.advance(3.0)
+    assert (core.tally.late, core.era.samples) == (3, [])
+
+
+def test_a_sample_ends_the_streak_and_is_in_the_window() -> None:
+    core = Core(Config(trip=failure_rate(1, over=seconds(30), min_calls=50)), 0.0)
+    fail(core, 0.0)
+    assert core.streak == 1
+    core.era.samples += [0.1, 0.3]
+    core.advance(1.0)
+    assert (core.streak, core.era.window.calls, core.era.window.failures) == (0, 3, 1)
+    assert core.tally.seconds == pytest.approx(0.4)
+
+
 class TestHanging:
     """Calls in flight for too long count before they end, and once."""
 
@@ -91,6 +121,13 @@ class TestHanging:
         assert (core.tally.hung, core.streak) == (1, 1)
         core.settle(hanging, Outcome.SUCCESS, 6.0, 6.0)
         assert (core.streak, core.tally.outcomes()[Outcome.SUCCESS]) == (1, 1)
+
+    def test_it_is_one_failed_and_slow_call_of_the_window(self) -> None:
+        core = Core(Config(trip=failure_rate(1, over=last(9), min_calls=9), hang_after=5), 0.0)
+        admitted(core, 0.0)
+        admitted(core, 5.0)
+        window = core.era.window
+        assert (window.calls, window.failures, window.slow) == (1, 1, 1)
 
     def test_calls_of_an_earlier_era_are_counted_as_hung_and_weigh_nothing(self, core: Core) -> None:
         admitted(core, 0.0)
