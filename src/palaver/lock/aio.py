@@ -331,7 +331,7 @@ class DistributedLock:
                     else:
                         request = steps.send(await run_durable(self._client, request, durability))
                 else:
-                    request = steps.send(await block(self._client, request.key, request.seconds))
+                    request = steps.send(await block(self._client, request))
         except StopIteration as stop:
             grant: Grant | None = stop.value
             return grant

@@ -11,7 +11,8 @@ import redis
 from redis.asyncio.cluster import RedisCluster
 
 from palaver.lock.client import AsyncClient, Line, Reply
-from palaver.lock.lines import ASK_AGAIN, SHARES, SILENT_SECONDS, is_unblocked
+from palaver.lock.core import Sleep
+from palaver.lock.lines import ASK_AGAIN, SHARES, SILENT_SECONDS, is_unblocked, waiting
 
 
 @asynccontextmanager
@@ -65,12 +66,15 @@ async def _own(connection: Line) -> AsyncIterator[Line]:
         await connection.disconnect(nowait=True)
 
 
-async def block(client: AsyncClient, key: str, seconds: float) -> object:
-    """Wait for a message on the list `key`: the message, or None after `seconds` or when the connection breaks."""
+async def block(client: AsyncClient, wait: Sleep) -> object:
+    """Do the wait: its reply, or None after its time or when the connection breaks."""
+    listen, *commands = waiting(wait)
     try:
-        async with line(client, key) as connection:
-            await connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
-            reply = await read_within(connection, seconds + SILENT_SECONDS)
+        async with line(client, wait.key) as connection:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            reply = await read_within(connection, listen)
+            if wait.then is not None:
+                return await read_within(connection, SILENT_SECONDS)
     except ASK_AGAIN:
         return None
     except redis.ResponseError as error:

@@ -26,6 +26,10 @@ class AcquireReply(IntEnum):
     BUSY = 0
     GRANTED = 1
     GIVEN_UP = 2
+    BUSY_ENDING = 3
+
+
+_WAITS = (AcquireReply.BUSY, AcquireReply.BUSY_ENDING)
 
 
 class ReleaseReply(IntEnum):
@@ -69,10 +73,17 @@ class Call(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """Block on the waiter's own list for at most so long; the reply is its message, or None."""
+    """Block on the waiter's own list for at most so long; the reply is its message, or None.
+
+    With `exact`, come back at that time and no later: a server looks at its clients' timeouts ten times a second.
+    With `then`, send that script along, so that the server runs it the moment the wait is over; the reply is the
+    script's, or None.
+    """
 
     key: str
     seconds: float
+    exact: bool = False
+    then: Call | None = None
 
 
 _GONE_MS = milliseconds(GONE_SECONDS)
@@ -148,25 +159,48 @@ class Attempt:
 
     def _queue(self, timeout: float | None) -> Steps:
         until = None if timeout is None else self._clock() + timeout
+        sent = self._clock()
+        reply = yield self.call(Mode.WAIT)
         while True:
-            sent = self._clock()
-            status, number, ticket = self._read((yield self.call(Mode.WAIT)), sent)
-            if status is AcquireReply.BUSY:
-                self._ticket = ticket
-                if not (yield from self._sleep(number / 1000, until)):
+            status, number, ticket = self._read(reply, sent)
+            if status in _WAITS:
+                if until is not None and self._ticket and self._clock() >= until:
                     yield self.give_up()
                     return None
-                continue
-            grant = self.valid(sent, number) if status is AcquireReply.GRANTED else None
-            if grant is not None:
-                return grant
-            # The answer took longer than the lease lasts: it is worth nothing. Its token is spent.
-            yield self.give_up()
-            self.token = new_token()
-            if until is not None and self._clock() >= until:
-                return None
+                first, self._ticket = not self._ticket, ticket
+                if first and status is AcquireReply.BUSY and self._may_ask_ahead(number / 1000):
+                    sent = self._clock()
+                    reply = yield self._sleep_and_ask(number / 1000, until)
+                    if reply is not None:
+                        continue
+                elif not (yield from self._sleep(number / 1000, until, exact=status is AcquireReply.BUSY_ENDING)):
+                    yield self.give_up()
+                    return None
+            else:
+                grant = self.valid(sent, number) if status is AcquireReply.GRANTED else None
+                if grant is not None:
+                    return grant
+                # The answer took longer than the lease lasts: it is worth nothing. Its token is spent.
+                yield self.give_up()
+                self.token = new_token()
+                if until is not None and self._clock() >= until:
+                    return None
+            sent = self._clock()
+            reply = yield self.call(Mode.WAIT)
 
-    def _sleep(self, longest: float, until: float | None) -> Generator[Request, object, bool]:
+    def _may_ask_ahead(self, longest: float) -> bool:
+        """Whether the next request may be sent along with a wait of `longest` seconds.
+
+        It saves a round trip when the lock is handed over. But the lease counts from before it was sent, so the wait
+        comes off it: a tenth is little enough.
+        """
+        return longest <= self._terms.ttl / 10 and self._terms.durability is None
+
+    def _sleep_and_ask(self, longest: float, until: float | None) -> Sleep:
+        left = longest if until is None else max(0.0, min(longest, until - self._clock()))
+        return Sleep(self._terms.keys.wake(self.token), left, then=self.call(Mode.WAIT))
+
+    def _sleep(self, longest: float, until: float | None, *, exact: bool) -> Generator[Request, object, bool]:
         """Wait for a signal or until it is time to ask again. False when the caller's time is over."""
         wake = self._clock() + longest
         while True:
@@ -176,11 +210,11 @@ class Attempt:
             left = (wake if until is None else min(wake, until)) - now
             if left <= 0:
                 return True
-            message = yield Sleep(self._terms.keys.wake(self.token), left)
+            message = yield Sleep(self._terms.keys.wake(self.token), left, exact)
             look = _look_seconds(message)
             if look is None:
                 return until is None or message is not None or self._clock() < until
-            wake = self._clock() + look
+            wake, exact = self._clock() + look, True
 
     def _read(self, reply: object, sent: float) -> tuple[AcquireReply, int, int]:
         """The script's three numbers; behind a grant there is the reply to the durability command, if one was sent."""

@@ -3,6 +3,9 @@
 A waiter blocks for seconds on a connection. Were they all taken from a small pool, nobody could release any more; so
 waiters use at most half of a pool, and beyond that each opens a connection and closes it after the wait.
 
+A wait that must end exactly is ended here and not by the server, which closes its connection: that is for the end of a
+dead holder's lease, not for every look around.
+
 It refuses to repeat a wait: a lost signal costs a check, which the caller makes anyway.
 """
 
@@ -15,7 +18,8 @@ from contextlib import contextmanager
 import redis
 from redis.cluster import RedisCluster
 
-from palaver.lock.client import UNHEARD, Line, Pool, SyncClient
+from palaver.lock.client import UNHEARD, Command, Line, Pool, SyncClient
+from palaver.lock.core import Sleep
 
 SILENT_SECONDS = 2.0
 """How much longer than the server was asked to block a waiter listens, before it takes the server for silent."""
@@ -26,6 +30,7 @@ ASK_AGAIN = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MovedError,
     redis.exceptions.AskError,
+    redis.exceptions.NoScriptError,
 )
 
 
@@ -94,12 +99,15 @@ def line(pool: Pool) -> Iterator[Line]:
             SHARES.give_back(pool)
 
 
-def block(client: SyncClient, key: str, seconds: float) -> object:
-    """Wait for a message on the list `key`: the message, or None after `seconds` or when the connection breaks."""
+def block(client: SyncClient, wait: Sleep) -> object:
+    """Do the wait: its reply, or None after its time or when the connection breaks."""
+    listen, *commands = waiting(wait)
     try:
-        with line(pool_for(client, key)) as connection:
-            connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
-            reply = connection.read_response(timeout=seconds + SILENT_SECONDS)
+        with line(pool_for(client, wait.key)) as connection:
+            connection.send_packed_command(connection.pack_commands(commands))
+            reply = connection.read_response(timeout=listen)
+            if wait.then is not None:
+                return connection.read_response(timeout=SILENT_SECONDS)
     except ASK_AGAIN:
         return None
     except redis.ResponseError as error:
@@ -107,3 +115,12 @@ def block(client: SyncClient, key: str, seconds: float) -> object:
             return None
         raise
     return None if reply is None else reply[1]
+
+
+def waiting(wait: Sleep) -> tuple[float, *tuple[Command, ...]]:
+    """How many seconds to listen for the first reply, and the commands to send."""
+    seconds = max(wait.seconds, 0.001)
+    late = SILENT_SECONDS if wait.exact else 0.0
+    blpop: Command = ("BLPOP", wait.key, f"{seconds + late:.3f}")
+    listen = seconds if wait.exact else seconds + SILENT_SECONDS
+    return (listen, blpop) if wait.then is None else (listen, blpop, wait.then.evalsha)

@@ -277,7 +277,7 @@ class DistributedLock:
                     else:
                         request = steps.send(run_durable(self._client, request, durability))
                 else:
-                    request = steps.send(block(self._client, request.key, request.seconds))
+                    request = steps.send(block(self._client, request))
         except StopIteration as stop:
             grant: Grant | None = stop.value
             return grant

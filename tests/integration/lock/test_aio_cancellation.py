@@ -10,8 +10,9 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from palaver.lock import OutcomeUnknownError, alines
+from palaver.lock import OutcomeUnknownError, alines, lines
 from palaver.lock.aio import DistributedLock, Lease
+from palaver.lock.core import Sleep
 from palaver.lock.scripts import ACQUIRE, RELEASE
 from palaver.lock.testing import Proxy, cancel_at
 from tests.integration.lock.tasks import left_behind, one_cycle, one_wait, waiting
@@ -119,11 +120,11 @@ async def test_a_waiter_does_not_read_the_answer_of_a_wait_it_gave_up(
     own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server was silent for longer than the wait, and answers it when it is back."""
-    monkeypatch.setattr(alines, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(lines, "SILENT_SECONDS", 0.05)
     async with redis.asyncio.Redis(port=own_valkey.port) as client:
         await client.ping()
         own_valkey.pause()
-        assert await alines.block(client, "list", 0.05) is None
+        assert await alines.block(client, Sleep("list", 0.05)) is None
         own_valkey.resume()
         for _ in range(3):
             assert await client.ping() is True

@@ -1,6 +1,7 @@
 -- Take the lock if it is free or already ours; else queue for it (mode "wait") or go away (mode "try").
 -- ARGV: token, ttl ms, mode, claim ms, lowest fence, ticket
--- Returns {1, fence, 0} granted | {0, ms to wait at most, ticket} busy | {2, 0, 0} this token was given up before.
+-- Returns {1, fence, 0} granted | {0, ms to wait at most, ticket} busy | {2, 0, 0} this token was given up before
+-- | {3, ms to wait exactly, ticket} busy, and first in line when the hold ends by itself.
 local TOKEN, TTL_MS = ARGV[1], ARGV[2]
 local FENCE_MS = 86400000 -- how long a fence is remembered after its lease; longer than a process is stopped
 
@@ -60,4 +61,6 @@ redis.call('ZADD', QUEUE, 'NX', ticket, TOKEN)
 redis.call('HSET', AWAKE, TOKEN, string.format('%.0f', math.floor(us / 1000) + wait_ms))
 redis.call('PEXPIRE', QUEUE, BEAT_MS * 2)
 redis.call('PEXPIRE', AWAKE, BEAT_MS * 2)
-return {0, wait_ms, tonumber(ticket)}
+local status = 0
+if wait_ms == left_ms + 1 and redis.call('ZRANGE', QUEUE, 0, 0)[1] == TOKEN then status = 3 end
+return {status, wait_ms, tonumber(ticket)}
