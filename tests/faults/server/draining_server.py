@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import uvloop
 from aiohttp import web
 
 from palaver.chat.engine import Engine
@@ -43,5 +44,6 @@ async def main(directory: str, window_seconds: str, heartbeat_seconds: str) -> N
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(*sys.argv[1:]))
+    loop = uvloop.new_event_loop if sys.argv[4] == "uvloop" else asyncio.new_event_loop
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main(*sys.argv[1:4]))
