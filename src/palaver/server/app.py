@@ -18,6 +18,7 @@ from palaver.server.shell import Shell
 
 BACKLOG = 4_096  # connections that the kernel holds for us while the loop is busy
 TLS_HANDSHAKE_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75.0  # an HTTP connection without a request; proxies keep theirs for a minute by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,9 @@ class Running:
 async def start(shell: Shell, addresses: Sequence[Address], app: web.Application) -> Running:
     """Start the shell and listen. `app` gets every request that is no WebSocket upgrade on the shell's path."""
     app.router.add_route("*", shell.bounds.path, late_upgrade)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=2.0, keepalive_timeout=KEEP_ALIVE_SECONDS
+    )
     await runner.setup()
     assert runner.server is not None, "setup makes the server"
     running = Running(shell, Door(shell, runner.server), runner)

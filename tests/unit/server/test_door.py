@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from palaver.server import app
 from palaver.server.app import Address
 from palaver.server.bounds import Bounds
 from tests.unit.server.serving import ask, hear, serving, until
@@ -120,6 +121,20 @@ async def test_an_upgrade_on_a_connection_that_served_http_before_becomes_a_conn
             await until(lambda: not [task for task in asyncio.all_tasks() - before if "aiohttp" in repr(task)])
         await until(lambda: not served.shell.connections)
         assert served.shell.stats.closed == {1000: 1}
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
+async def test_a_connection_without_a_whole_request_is_not_kept_for_ever(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "KEEP_ALIVE_SECONDS", 0.05)
+    async with serving() as served:
+        sock = await used(served.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(sock, beginning)
+        async with asyncio.timeout(5):
+            assert await loop.sock_recv(sock, 1) == b""
+        sock.close()
 
 
 async def test_an_upgrade_right_behind_another_request_waits_for_its_answer() -> None:
