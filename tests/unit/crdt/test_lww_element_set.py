@@ -1,5 +1,8 @@
 """The set as its users see it: writing, reading, merging."""
 
+import copy
+import pickle
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -433,3 +436,18 @@ def test_a_lookup_that_was_taken_before_a_merge_still_tells_the_truth() -> None:
     one.merge(other)
 
     assert lookup("7")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda members: pickle.loads(pickle.dumps(members))])
+def test_every_way_to_copy_gives_an_independent_set(
+    duplicate: Callable[[LWWElementSet[str]], LWWElementSet[str]],
+) -> None:
+    members: LWWElementSet[str] = LWWElementSet(["ada", "bob"])
+    members.remove("bob")
+
+    twin = duplicate(members)
+    twin.add("cy")
+
+    assert set(twin) == {"ada", "cy"}
+    assert set(members) == {"ada"}
+    assert twin.tombstones() == members.tombstones()
