@@ -11,7 +11,7 @@ ends in an abort after `linger_seconds`.
 import asyncio
 from typing import TYPE_CHECKING
 
-from palaver.server.fanout import FanoutRoom
+from palaver.server.fanout_room import FanoutRoom
 from palaver.server.framing import PING
 from palaver.server.inbound import Inbound
 

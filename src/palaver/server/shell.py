@@ -27,7 +27,8 @@ from palaver.chat.identity import Identity, Refusal
 from palaver.server.bounds import Bounds
 from palaver.server.caller import HttpCaller
 from palaver.server.connection import Connection
-from palaver.server.fanout import Fanout, Reader
+from palaver.server.fanout import Fanout
+from palaver.server.fanout_room import Reader
 from palaver.server.faults import fault_frame, new_trace
 from palaver.server.framing import text_frame
 from palaver.server.stats import Stats

@@ -1,6 +1,6 @@
 """Connections without sockets, for tests of the fan-out."""
 
-from palaver.server.fanout import FanoutRoom
+from palaver.server.fanout_room import FanoutRoom
 
 
 def unframe(data: bytes) -> list[bytes]:

@@ -9,7 +9,8 @@ from palaver.chat.effects import Broadcast, Urgency
 from palaver.chat.records import User
 from palaver.chat.replies import Presence, encode
 from palaver.server.bounds import Bounds
-from palaver.server.fanout import Fanout, Reader
+from palaver.server.fanout import Fanout
+from palaver.server.fanout_room import Reader
 from palaver.server.framing import text_frame
 from palaver.server.stats import Stats
 from tests.unit.server.readers import FakeReader, unframe
