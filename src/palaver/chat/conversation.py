@@ -132,7 +132,7 @@ class Conversation:
     def stored(self, result: Stored, now: float) -> None:
         """The log has committed a message: show it to the room and acknowledge it."""
         state, job = self._state, result.job
-        window = self._window(job.user.id)
+        window = None if state.windows is None else state.windows.of(job.user.id)
         if result.duplicate:
             if window is not None:
                 window.give_back(job.accepted)

@@ -83,13 +83,15 @@ class Fanout:
                 self._too_slow(reader)
         if not room.members:
             return
-        skip = cast("Reader | None", effect.skip)
-        if skip is not None and skip in room.members:
-            self._skip_next(room, skip)
+        if effect.skip is not None:
+            skip = cast("Reader", effect.skip)
+            if skip in room.members:
+                self._skip_next(room, skip)
         if not room.pending and room.slices is None:
             self._dirty.append(room)
         room.pending.append(frame)
-        self._schedule()
+        if not self._flush_scheduled:
+            self._schedule()
 
     def subscribe(self, reader: Reader, name: str) -> None:
         """From here on the connection gets the room's frames."""

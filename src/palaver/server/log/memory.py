@@ -141,7 +141,9 @@ class MemoryLog:
         if key is not None and (first := self._sends.get(key)) is not None:
             self.statistics.duplicates += 1
             return Stored(job, first.seq, first.mid, first.time, duplicate=True)
-        room = self._rooms.setdefault(job.room, _Room())
+        room = self._rooms.get(job.room)
+        if room is None:
+            room = self._rooms[job.room] = _Room()
         room.last += 1
         room.messages.append(Message(job.room, room.last, self.epoch, job.mid, job.time, job.user, job.text, job.cid))
         if len(room.messages) > self._retention.history:
