@@ -120,6 +120,27 @@ async def test_asking_again_asks_anew_where_nothing_failed(tmp_path: Path, stub:
         assert second["cid"] != first["cid"]
 
 
+@pytest.mark.parametrize(("refusals", "scored"), [(5, 6), (100, 4)], ids=["mended", "not mended"])
+async def test_asking_again_opens_failed_calls_and_tells_the_ranking_once_more(
+    tmp_path: Path, refusals: int, scored: int
+) -> None:
+    faulty = f'[[model.faults]]\nkind = "status"\nstatus = 400\non = "judgments"\nlast = {1 + refusals}\n'
+    text = script(keys=("bob", "cyd")) + f'[[model]]\nid = "ada"\nquality = 4.0\n{faulty}'
+    with stubs.running(tmp_path, text) as stub:
+        async with site(tmp_path, stub) as running, guest(running.url) as ada:
+            await ada.say("/ask What is a lease?")
+            name, reviews = (await ada.ranking())["cid"].partition(":")[0], running.services.reviews
+            await ada.until(lambda frame: frame["type"] == "evaluation" and frame["event"] == "revealed")
+            assert reviews is not None
+            assert len(reviews.matrix(name).scored) == 4
+            billed = sum(int(account["calls"]) for account in stub.bill().values())
+
+            assert (await ada.say("/ask again"))["type"] == "ack"
+            await ada.until(lambda frame: frame["type"] == "message" and frame["cid"] == f"{name}:ranking-2")
+            assert len(reviews.matrix(name).scored) == scored
+            assert sum(int(account["calls"]) for account in stub.bill().values()) == billed + 5
+
+
 async def test_the_asker_may_stop_and_others_may_not_and_what_there_is_is_ranked(tmp_path: Path) -> None:
     with stubs.running(tmp_path, script(latency_seconds=0.15)) as slow:
         async with site(tmp_path, slow) as running, guest(running.url) as ada, guest(running.url, "Bob") as bob:

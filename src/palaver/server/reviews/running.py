@@ -16,7 +16,7 @@ from palaver.review.events import Answered, Done, Event, Missed, Stream
 from palaver.review.folder import Folder
 from palaver.review.matrix import Answer, Matrix
 from palaver.review.published import encode
-from palaver.review.records import Cancel
+from palaver.review.records import Cancel, Reopen
 from palaver.review.results import publish
 from palaver.review.runner import Pace, Runner
 from palaver.review.seats import Seat
@@ -167,7 +167,8 @@ class Run:
                 await self._answer(room, given)
             chars = self._around.voice.text_chars
             ranking = texts.ranking(matrix, self._letters, chars, why)
-            await self._say(room, f"{self.id}:ranking-{version}", lambda: ranking)
+            round_ = 1 + sum(isinstance(record, Reopen) for record in self.folder.ledger.records())
+            await self._say(room, f"{self.id}:ranking-{round_}", lambda: ranking)
         self._around.shelf.finish(self.folder, version)
         self.live.push("revealed", state=matrix.state)
         self.stream.tell(Done(self.id, matrix, why))
