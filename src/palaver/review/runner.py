@@ -233,12 +233,9 @@ class Runner:
         self._look()
         if got:
             # What the records open can start while the disk is written; nothing is told before it has been.
-            durable = self._matrix
             self._start_calls()
             await self.ledger.sync()
-            self._announce(durable)
-        else:
-            self._announce()
+        self._announce()
 
     def _pause(self) -> float | None:
         """Seconds until a call that waits for its time may start; `None` if only the end of a call can help."""
@@ -315,9 +312,9 @@ class Runner:
             self._matrix = found
             self._open = self._callable()
 
-    def _announce(self, durable: Matrix | None = None) -> None:
-        """Tell what became settled since the last time, of what is known to survive the machine."""
-        before, after = self._told, self._matrix if durable is None else durable
+    def _announce(self) -> None:
+        """Tell what became settled since the last time; only right after the own records were synced."""
+        before, after = self._told, self._matrix
         if after is before:
             return
         self._told = after

@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from palaver.cli.main import main
-from palaver.review.folder import Folder
+from palaver.review.folder import Folder, create
 from palaver.review.matrix import Matrix
 from tests.unit.review import folders, stubs
 
@@ -134,6 +135,27 @@ def test_machines_that_serve_different_models_do_their_parts_and_merge(files: Pa
     assert folders.ledger_bytes(here) == folders.ledger_bytes(there)
     assert Folder(here, "reader", lambda: 1).matrix().state == "final"
     assert _billed(stub) - before == 4 + 12
+
+
+def test_a_machine_needs_no_keys_but_those_of_its_own_models(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    (files / "one").mkdir()
+    folder, models = folders.kept(files / "one", only=[]), files / "models.toml"
+    text = models.read_text("utf-8").replace('provider = "stub"\nid = "dee"', 'provider = "paid"\nid = "dee"')
+    models.write_text(
+        text + '[[provider]]\nname = "paid"\nbase_url = "http://127.0.0.1:9"\nkey = "NO_SUCH_KEY"\n', "utf-8"
+    )
+    evaluation = Folder(folder, "reader", lambda: 1).matrix().evaluation
+    panel = tuple(
+        msgspec.structs.replace(each, provider="paid" if each.key == "dee" else "stub") for each in evaluation.panel
+    )
+    other = create(files / "two", msgspec.structs.replace(evaluation, panel=panel), "author", lambda: 1_000)
+    other.close()
+    again = ("review", "resume", other.path, "--models", models)
+
+    assert "NO_SUCH_KEY" in _palaver(*again).output
+    assert _palaver(*again, "--member", "ada").exit_code == 0
+    assert Folder(other.path, "reader", lambda: 1).matrix().answers["ada"].status == "complete"
 
 
 def _billed(stub: stubs.Stub) -> int:

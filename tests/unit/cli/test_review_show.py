@@ -78,6 +78,8 @@ def test_stats_say_who_is_first_and_from_whom_it_cannot_be_told() -> None:
     assert "8.08 to 9.20" in result.output
     assert "22 of 45" in result.output
     assert "0.369" in result.output
+    assert "changes the corrected first place in 0 of 10 cases." in result.output
+    assert "first place in 3 of 7 cases: without" in _palaver("stats", SPARSE).output
 
 
 def test_stats_as_json_hold_every_figure() -> None:
