@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from palaver.lock import DistributedLock, FencedWriter, ForkedError, StaleFenceError
-from palaver.lock.core import Attempt, Call, Sleep
+from palaver.lock.core import AcquireReply, Attempt, Call, Mode, Sleep
+from palaver.lock.lines import block
 from palaver.lock.terms import Terms
 from tests.integration.lock.holding import DEADLINE_SECONDS, NO_RETRY, Waiter, expire, queue_length, run_text, until
 from tests.valkey import Valkey
@@ -96,6 +97,26 @@ def test_a_waiter_of_a_holder_that_got_it_while_the_waiter_slept_takes_over_in_t
     assert time.monotonic() - granted < 3, "not after 30 s, or the claim of 5 s"
     short.end()
     last.end()
+
+
+def test_only_the_first_in_line_times_the_end_of_the_hold(client: redis.Redis) -> None:
+    """Or all of them would open new connections when a holder dies."""
+    DistributedLock(client, "name", ttl=0.6).acquire()
+    terms = Terms.of("name", ttl=30, renew=False, max_hold=None, claim=1, durability=None)
+    statuses = []
+    for _ in range(3):
+        reply = run_text(client, Attempt(terms, time.monotonic).call(Mode.WAIT))
+        assert isinstance(reply, list)
+        statuses.append(AcquireReply(reply[0]))
+    assert statuses == [AcquireReply.BUSY_ENDING, AcquireReply.BUSY, AcquireReply.BUSY]
+
+
+def test_a_wait_that_is_ended_here_leaves_nothing_for_the_next_user_of_its_connection(client: redis.Redis) -> None:
+    assert block(client, Sleep("list", 0.05, exact=True)) is None
+    until(lambda: client.info("clients")["blocked_clients"] == 0)
+    client.rpush("list", "late")
+    assert [client.ping() for _ in range(3)] == [True] * 3
+    assert client.lrange("list", 0, -1) == [b"late"], "nobody waits for it any more"
 
 
 def test_an_unclaimed_hand_over_costs_the_next_waiter_the_claim_time_only(client: redis.Redis) -> None:
