@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -21,6 +22,12 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("CrdtError", "ElementError", "StampError", "MismatchError", "BehindFloorError", "WireError"),
     ),
 )
+
+_CONSTANTS = {
+    "Bias": '`"add"` or `"remove"`: the write that wins at equal stamps.',
+    "MIN_STAMP": f"`{package.MIN_STAMP}`: the least stamp there is, -2^60.",
+    "MAX_STAMP": f"`{package.MAX_STAMP}`: the greatest stamp there is, 2^60 - 1; for a clock, in the year 2248.",
+}
 
 
 def reference() -> str:
@@ -46,7 +53,7 @@ def _entry(name: str) -> str:
         return _of_class(thing)
     if inspect.isfunction(thing):
         return f"### {name}\n\n{_of_function(thing)}"
-    return f"### {name}\n\n`{thing}`\n"
+    return f"### {name}\n\n{_CONSTANTS[name]}\n"
 
 
 def _of_class(thing: type) -> str:
@@ -74,6 +81,8 @@ def _members(thing: type) -> Iterator[tuple[str, str]]:
             seen.add(name)
             if isinstance(value, property):
                 yield name, f"{_prose(value)}\n"
+            elif inspect.isfunction(value) and value.__name__ != name:
+                yield name, f"The same as `{value.__name__}`.\n"
             elif isinstance(value, classmethod):
                 yield name, _of_function(value.__func__)
             elif inspect.isfunction(value):
@@ -95,7 +104,8 @@ def _signature(function: object) -> str:
     arguments.args = [one for one in arguments.args if one.arg not in ("self", "cls")]
     returns = "" if definition.returns is None else ast.unparse(definition.returns).replace("'", "")
     arrow = "" if returns in ("", "None") else f" -> {returns}"
-    return f"({ast.unparse(arguments).replace(chr(39), chr(34))}){arrow}"
+    text = ast.unparse(arguments).replace("'", "").replace("=add", '="add"')
+    return f"({re.sub('(?<=[^ ])=(?=[^ ])', ' = ', text)}){arrow}"
 
 
 def _fields(thing: type) -> list[str]:

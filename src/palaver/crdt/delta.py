@@ -18,7 +18,7 @@ E = TypeVar("E")
 class Delta(msgspec.Struct, Generic[E], frozen=True, eq=False, gc=False):
     """Elements and their cells, side by side; true if there are any.
 
-    Made by the mutators of a set, by `delta_since`, by `diff` and by `wire.decode_delta`.
+    Made by the mutators of a set, by `delta_since`, by `diff` and by `decode_delta`.
     """
 
     elements: Sequence[E]
@@ -57,7 +57,7 @@ class Delta(msgspec.Struct, Generic[E], frozen=True, eq=False, gc=False):
         return Delta(tuple(cells), tuple(cells.values()), self.bias_bit)
 
     def encode(self) -> bytes:
-        """Return the canonical wire form, which `wire.decode_delta` reads."""
+        """Return the canonical wire form, which `decode_delta` reads."""
         from palaver.crdt.wire import encode_delta  # the wire form is built on deltas
 
         return encode_delta(self)

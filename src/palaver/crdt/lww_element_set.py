@@ -45,7 +45,8 @@ class LWWElementSet(Replica[E]):
     `replica` names this copy in explanations. `bias` says whether an add or a remove wins at equal stamps; it is
     fixed for the life of the set on all replicas. `clock` gives the stamps of local writes and may be shared by the
     sets of one replica; without it the set makes its own, which believes remote stamps up to `max_drift` ahead of the
-    wall clock (`None`: all). Reading, `==` and set algebra go by members and return plain sets; `|` is not merge.
+    wall clock (60 seconds unless given; `None`: all). Reading, `==` and set algebra go by members and return plain
+    sets; `|` is not merge.
     """
 
     __slots__ = ("_index",)
@@ -238,7 +239,7 @@ class LWWElementSet(Replica[E]):
         """
         message = decode_cells(data, max_bytes=max_bytes)
         if message.is_delta:
-            raise WireError("this is a delta: read it with wire.decode_delta and merge it")
+            raise WireError("this is a delta: read it with decode_delta and merge it")
         new = cls(replica=replica, bias=BIASES[message.bias_bit], clock=clock)
         new._join(cast("list[E]", message.elements), message.cells, None)
         new._floor, new._received = message.floor, message.received

@@ -246,6 +246,6 @@ def encode_delta(delta: Delta[Any]) -> bytes:
 
 
 def decode_delta(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Delta[Any]:
-    """Read a delta, or the cells of a whole set, as a delta. Raises as `decode_cells`."""
+    """Read a delta, or a whole set as a delta; safe on hostile bytes. Raises as `LWWElementSet.decode`."""
     message = decode_cells(data, max_bytes=max_bytes)
     return Delta(message.elements, message.cells, message.bias_bit)
