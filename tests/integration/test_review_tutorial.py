@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial" / "review-without-keys.md").read_text("utf-8")
 _COMMAND = re.compile(r"^    palaver (.+)$", re.MULTILINE)
@@ -24,6 +26,8 @@ def _said(line: str, output: str) -> bool:
     return re.search(r"\s*.*?".join(parts), _plain(output)) is not None
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)  # thirteen processes, one after another
 def test_every_command_of_the_tutorial_runs_and_says_what_the_page_promises(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -43,7 +47,7 @@ def test_every_command_of_the_tutorial_runs_and_says_what_the_page_promises(tmp_
             outputs.append(process.stdout.readline().replace(port, _PORT))
             for command in rest:
                 done = subprocess.run(
-                    [*palaver, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
+                    [*palaver, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
                 )
                 assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
                 outputs.append(done.stdout)
