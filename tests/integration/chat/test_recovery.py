@@ -199,6 +199,11 @@ async def test_one_of_two_tabs_is_no_leave_and_the_last_one_is_one(tmp_path: Pat
         picture = await other.done("join", room="r")
         assert sorted(user["name"] for user in picture["members"]) == ["ada", "bob"]
         assert picture["member_count"] == 2
+        third = await guest(url, "ada", "r", session=tab.me["session"])
+        await third.done("leave", room="r")
+        await third.socket.close()
+        await until(lambda: len(server.shell.connections) == 3)
+        assert len(server.engine.state.rooms["r"].members) == 2, "who leaves in one tab is still there in the others"
         tab.socket.transport.abort()
         await until(lambda: len(server.shell.connections) == 2)
         clock = asyncio.get_running_loop().time()
