@@ -109,7 +109,7 @@ AT_LEAST: dict[tuple[str, str], float] = {
 
 
 async def test_a_session_moves_the_metrics_by_what_happened(tmp_path: Path) -> None:
-    async with serving(tmp_path, heartbeat_interval="0.2") as site:
+    async with serving(tmp_path, heartbeat_interval="0.2", messages_window="60") as site:
         before = await numbers(site)
         await session(site)
         await site.services.shell.no_connections()
