@@ -90,14 +90,8 @@ class Engine:
         """
         now = self.clock()
         core = self.core
-        wait = core.shut_until - now
-        if wait > 0:
-            refused = core.refused
-            refused.append(now)
-            if len(refused) >= _BATCH:
-                with self.lock:
-                    core.advance(now)
-            raise CircuitOpenError(self.name, OPEN, _REASON_OPEN, wait, core.tally.last_failure)
+        if (wait := core.shut_until - now) > 0:
+            raise self.rejection(now, wait)
         with self.lock:
             self._settle_deferred()
             answer = core.admit(now)
@@ -109,6 +103,19 @@ class Engine:
         if isinstance(answer, Refusal):
             raise CircuitOpenError(self.name, answer.state, answer.reason, answer.retry_after, failure)
         return answer
+
+    def rejection(self, now: float, wait: float) -> CircuitOpenError:
+        """Count a rejection by an open circuit, without the lock, and return what to raise.
+
+        `wait` was read once, together with the decision: another thread may close the circuit meanwhile.
+        """
+        core = self.core
+        refused = core.refused
+        refused.append(now)
+        if len(refused) >= _BATCH:
+            with self.lock:
+                core.advance(now)
+        return CircuitOpenError(self.name, OPEN, _REASON_OPEN, wait, core.tally.last_failure)
 
     # --- results
 

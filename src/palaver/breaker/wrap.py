@@ -49,11 +49,16 @@ def guarded(engine: Engine, function: Callable[P, R]) -> Callable[P, R]:
 
 def _plain(engine: Engine, function: Callable[P, R]) -> Callable[P, R]:
     core, clock, admit, succeed, fail = engine.core, engine.clock, engine.admit, engine.succeed, engine.fail
-    judges_results, finish = engine.result_predicate is not None, engine.finish
+    judges_results, finish, rejection = engine.result_predicate is not None, engine.finish, engine.rejection
     coroutine = CoroutineType
 
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        ticket = core.door or admit()
+        ticket: Ticket | None = core.door
+        if ticket is None:
+            now = clock()
+            if (wait := core.shut_until - now) > 0:
+                raise rejection(now, wait)  # here, because each frame that it passes costs as much as a lock
+            ticket = admit()
         started = clock()
         try:
             result = function(*args, **kwargs)
@@ -73,10 +78,15 @@ def _plain(engine: Engine, function: Callable[P, R]) -> Callable[P, R]:
 
 def _coroutine(engine: Engine, function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     core, clock, admit, succeed, fail = engine.core, engine.clock, engine.admit, engine.succeed, engine.fail
-    judges_results, finish = engine.result_predicate is not None, engine.finish
+    judges_results, finish, rejection = engine.result_predicate is not None, engine.finish, engine.rejection
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        ticket = core.door or admit()
+        ticket: Ticket | None = core.door
+        if ticket is None:
+            now = clock()
+            if (wait := core.shut_until - now) > 0:
+                raise rejection(now, wait)  # here, because each frame that it passes costs as much as a lock
+            ticket = admit()
         started = clock()
         try:
             result = await function(*args, **kwargs)
