@@ -43,8 +43,18 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
-# module:function -> what of it may change unnoticed, as `before -> after`, and why
-EQUIVALENT: dict[str, str] = {}
+_TRUTH = "only its truth is looked at, and None is as false as False"
+_OVERWRITTEN = "the constructor's last line sets it by the state"
+# What may change unnoticed, and why.
+EQUIVALENT: dict[str, str] = {
+    "core:Core.settle: counted = False -> counted = None": _TRUTH,
+    "circuit:Circuit.__init__: self.forced = False -> self.forced = None": _TRUTH,
+    "circuit:Circuit.__init__: self.observed = False -> self.observed = None": _TRUTH,
+    "circuit:Circuit.__init__: self.wanted = False -> self.wanted = None": _TRUTH,
+    "circuit:Circuit.__init__: self.shut_until = -inf -> self.shut_until = None": _OVERWRITTEN,
+    "round:Round.end: return False -> return None": _TRUTH,
+    "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
+}
 
 
 class Mutant(NamedTuple):
