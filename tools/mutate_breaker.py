@@ -48,6 +48,8 @@ _OVERWRITTEN = "the constructor's last line sets it by the state"
 # What may change unnoticed, and why.
 EQUIVALENT: dict[str, str] = {
     "core:Core.settle: counted = False -> counted = None": _TRUTH,
+    "core:Core.settle: False -> True": "it is read for watched calls only, and they set it",
+    "circuit:Circuit._is_stable: 0.0 -> 1.0": "a circuit without a wait has no back-off level to forget",
     "circuit:Circuit.__init__: self.forced = False -> self.forced = None": _TRUTH,
     "circuit:Circuit.__init__: self.observed = False -> self.observed = None": _TRUTH,
     "circuit:Circuit.__init__: self.wanted = False -> self.wanted = None": _TRUTH,

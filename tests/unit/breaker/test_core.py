@@ -66,6 +66,8 @@ def test_after_the_ramp_nobody_need_ask_any_more() -> None:
     core = half_open(Config(failure_threshold=1, ramp=10))
     core.settle(admitted(core, 10.0), Outcome.SUCCESS, 0.0, 10.0)
     assert core.door is None
+    admitted(core, 10.0)
+    assert core.admit(10.0) == Refusal(State.CLOSED, Reason.RAMP, 0.0)
     admitted(core, 20.0)
     assert core.door is core.era
 
@@ -98,6 +100,30 @@ def test_a_sample_ends_the_streak_and_is_in_the_window() -> None:
     core.advance(1.0)
     assert (core.streak, core.era.window.calls, core.era.window.failures) == (0, 3, 1)
     assert core.tally.seconds == pytest.approx(0.4)
+
+
+def test_an_operator_who_opens_a_stable_circuit_begins_the_back_off_anew() -> None:
+    for quiet, attempt in ((9.0, 1), (10.0, 0)):
+        core = half_open(Config(failure_threshold=1))
+        core.settle(admitted(core, 10.0), Outcome.SUCCESS, 0.0, 10.0)
+        core.force_open(10.0 + quiet, "by the test")
+        assert core.rest.attempt == attempt
+
+
+def test_an_operators_step_collects_what_came_before_it() -> None:
+    core = Core(Config(), 0.0)
+    core.era.samples.append(0.1)
+    core.force_open(1.0, "by the test")
+    core.refused.append(2.0)
+    core.reset(3.0, "by the test")
+    assert (core.tally.outcomes()[Outcome.SUCCESS], core.tally.late, core.tally.rejected_open) == (1, 0, 1)
+
+
+def test_a_reset_admits_everybody_also_where_recovery_would_begin_with_a_ramp() -> None:
+    core = half_open(Config(failure_threshold=1, ramp=10))
+    core.reset(5.0, "by the test")
+    assert core.door is core.era
+    assert not core.ramp.active
 
 
 class TestHanging:
