@@ -2,7 +2,19 @@
 
 import pytest
 
-from palaver.breaker import Config, Outcome, Reason, State, consecutive, failure_rate, last, seconds, slow_rate
+from palaver.breaker import (
+    Cause,
+    Config,
+    Mode,
+    Outcome,
+    Reason,
+    State,
+    consecutive,
+    failure_rate,
+    last,
+    seconds,
+    slow_rate,
+)
 from palaver.breaker.core import Core
 from palaver.breaker.round import Lease
 from palaver.breaker.tickets import InFlight, Refusal, Ticket
@@ -243,6 +255,27 @@ class TestFleet:
         core.peer_closed(7.0, "recovered")
         core.peer_closed(8.0, "recovered")
         assert (core.state, core.transitions) == (State.CLOSED, 3)
+
+    def test_a_peer_that_says_the_same_again_changes_nothing(self) -> None:
+        core = Core(Config(), 0.0)
+        core.peer_opened(5.0, 30.0, 1, "open")
+        core.peer_opened(6.0, 29.0, 1, "open")
+        assert [change.wait for change in core.history] == [30.0]
+
+    def test_an_opening_that_nobody_has_decided_is_told_before_a_peer_is_followed(self) -> None:
+        core = Core(Config(failure_threshold=1), 0.0)
+        fail(core, 0.0)
+        core.peer_opened(0.5, 30.0, 1, "open")
+        assert [(change.number, change.wait) for change in core.history] == [(1, 1.0), (2, 30.0)]
+
+    def test_a_lease_that_ran_out_counts_before_a_peer_or_an_operator_is_heard(self, core: Core) -> None:
+        admitted(core, 10.0)
+        core.peer_closed(15.0, "closed")
+        assert [change.cause for change in core.history[-2:]] == [Cause.EXPIRED, Cause.PEER_CLOSED]
+        core = half_open(Config(failure_threshold=1, probe_timeout=4))
+        admitted(core, 10.0)
+        core.set_mode(15.0, Mode.SHADOW)
+        assert (core.state, core.since) == (State.OPEN, 14.0)
 
     def test_what_an_operator_holds_no_peer_moves(self) -> None:
         core = Core(Config(), 0.0)
