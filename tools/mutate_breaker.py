@@ -54,6 +54,10 @@ EQUIVALENT: dict[str, str] = {
     "circuit:Circuit.__init__: self.observed = False -> self.observed = None": _TRUTH,
     "circuit:Circuit.__init__: self.wanted = False -> self.wanted = None": _TRUTH,
     "circuit:Circuit.__init__: self.shut_until = -inf -> self.shut_until = None": _OVERWRITTEN,
+    "rest:Rest.await_decision: asked > 0 -> asked >= 0": "who asks for no time at all lengthens no wait",
+    "rest:Rest.__init__: self._claimed = True -> self._claimed = None": "nothing is pending yet",
+    "rest:Rest.await_decision: self._claimed = False -> self._claimed = None": _TRUTH,
+    "ramp:Ramp.__init__: self._credit = 0.0 -> self._credit = None": "`start` sets it before anybody asks",
     "round:Round.end: return False -> return None": _TRUTH,
     "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
 }

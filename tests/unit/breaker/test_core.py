@@ -264,8 +264,8 @@ class TestFleet:
 
     def test_an_opening_that_nobody_has_decided_is_told_before_a_peer_is_followed(self) -> None:
         core = Core(Config(failure_threshold=1), 0.0)
-        fail(core, 0.0)
-        core.peer_opened(0.5, 30.0, 1, "open")
+        fail(core, 2.0)
+        core.peer_opened(2.5, 30.0, 1, "open")
         assert [(change.number, change.wait) for change in core.history] == [(1, 1.0), (2, 30.0)]
 
     def test_a_lease_that_ran_out_counts_before_a_peer_or_an_operator_is_heard(self, core: Core) -> None:
