@@ -58,6 +58,7 @@ EQUIVALENT: dict[str, str] = {
     "rest:Rest.__init__: self._claimed = True -> self._claimed = None": "nothing is pending yet",
     "rest:Rest.await_decision: self._claimed = False -> self._claimed = None": _TRUTH,
     "ramp:Ramp.__init__: self._credit = 0.0 -> self._credit = None": "`start` sets it before anybody asks",
+    "ramp:Ramp.admits: return False -> return None": _TRUTH,
     "round:Round.end: return False -> return None": _TRUTH,
     "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
 }

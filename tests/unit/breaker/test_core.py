@@ -216,6 +216,20 @@ class TestProbes:
         core.renew(lease, 17.0)
         assert (core.state, core.since) == (State.OPEN, 17.0)
 
+    @pytest.mark.parametrize("at_once", [1, 2])
+    def test_no_more_probes_are_under_way_at_once_than_permitted(self, at_once: int) -> None:
+        core = half_open(Config(failure_threshold=1, close_after=4, probe_concurrency=at_once))
+        for _ in range(at_once):
+            admitted(core, 10.0)
+        assert isinstance(core.admit(10.0), Refusal)
+
+    def test_an_opening_is_handed_out_once(self) -> None:
+        core = Core(Config(failure_threshold=1), 0.0)
+        assert core.rest.claim() is None
+        fail(core, 0.0)
+        assert core.rest.claim() is core.rest.pending is not None
+        assert core.rest.claim() is None
+
 
 class TestFleet:
     """What shared state asks of a circuit: probes by grant, and following others."""
