@@ -76,7 +76,7 @@ def test_an_interrupt_at_every_round_trip_leaves_nothing(
         lock = DistributedLock(interrupted, "name", ttl=ttl)
         while True:
             holder = DistributedLock(others, "name", ttl=30).acquire(timeout=1) if contended else None
-            helper = threading.Thread(target=give_back, args=(holder, direct)) if holder else None
+            helper = threading.Thread(target=give_back, args=(holder, direct, gave_up(direct))) if holder else None
             if helper is not None:
                 helper.start()
             interrupter = Interrupter(points + 1, after=after)
@@ -97,9 +97,12 @@ def test_an_interrupt_at_every_round_trip_leaves_nothing(
     assert points == len(trips)
 
 
-def give_back(holder: Any, direct: redis.Redis) -> None:
-    """Release once somebody waits, or has stopped waiting: the interrupt may come first."""
-    gone = "palaver:{name}:fence:gone:*"
-    before = len(list(direct.scan_iter(gone)))
-    until(lambda: queue_length(direct, "name") == 1 or len(list(direct.scan_iter(gone))) > before)
+def gave_up(direct: redis.Redis) -> int:
+    """How many attempts the server was told to forget."""
+    return len(list(direct.scan_iter("palaver:{name}:fence:gone:*")))
+
+
+def give_back(holder: Any, direct: redis.Redis, before: int) -> None:
+    """Release once somebody waits, or has stopped waiting: the interrupt may come first, also before this begins."""
+    until(lambda: queue_length(direct, "name") == 1 or gave_up(direct) > before)
     holder.release()
