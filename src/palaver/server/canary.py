@@ -19,16 +19,14 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from palaver.chat.identity import Identity, Refusal
+from palaver.chat.identity import Identity
 from palaver.chat.records import User
 from palaver.chat.rights import Rights
 from palaver.server.app import Running
+from palaver.server.verification import Verdict, Verify
 
 ROOM = "~canary"
 USER = User("~canary", "~canary")
-
-Verdict = Identity | Refusal
-Verify = Callable[[str], Verdict | Awaitable[Verdict]]
 
 journal = structlog.get_logger("palaver.canary")
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import jwt
 
-from palaver.chat.identity import Identity, Refusal, identity_from_claims
+from palaver.chat.identity import Refusal, identity_from_claims
 from palaver.server.jwks import JwksSource, KeysUnavailableError
 from palaver.server.keys import Key, public_part
+from palaver.server.verification import Verdict
 
 TOKEN_CHARS = 8_192
 
@@ -25,8 +26,6 @@ _OPTIONS: Any = {
 }
 _NO_KEY = Refusal("invalid_token", "The token's key is not known here.")
 _UNAVAILABLE = Refusal("unavailable", "The keys for tokens cannot be fetched now. Try again soon.")
-
-Verdict = Identity | Refusal
 
 
 class Verifier:

@@ -1,20 +1,18 @@
 """The shell around the engine: what happens goes in with the time, the effects that come out are performed in order.
 
-It owns the engine, the fan-out, the one timer and the tasks that verify tokens; it feeds the log and hands its answers
+It owns the engine, the fan-out, the one timer and the verification of tokens; it feeds the log and hands its answers
 back. The clock is read here, once per event.
 
 Refuses to do: decide anything about chat. Invariants: effects are performed in the order in which the engine gave them,
 also when performing one brings about the next event; a connection that the engine was told of is reported gone exactly
-once; an exception of the engine ends one request with `internal` and nothing else; a task that verifies a token ends
-with its connection.
+once; an exception of the engine ends one request with `internal` and nothing else.
 """
 
 import asyncio
-import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import length_hint
-from typing import Protocol, cast
+from typing import cast
 
 import msgspec
 import structlog
@@ -23,7 +21,7 @@ from palaver.chat import effects as fx
 from palaver.chat.commands import Objection
 from palaver.chat.effects import Connection as AnyConnection
 from palaver.chat.effects import Effect, LogJob, LogResult
-from palaver.chat.identity import Identity, Refusal
+from palaver.chat.identity import Identity
 from palaver.server.bounds import Bounds
 from palaver.server.caller import HttpCaller
 from palaver.server.connection import Connection
@@ -31,7 +29,9 @@ from palaver.server.fanout import Fanout
 from palaver.server.fanout_room import Reader
 from palaver.server.faults import fault_frame, new_trace
 from palaver.server.framing import text_frame
+from palaver.server.ports import Core, JobTaker, Servant
 from palaver.server.stats import Stats
+from palaver.server.verification import Verdict, Verification, Verify
 
 TICK_SECONDS = 1.0  # the longest time between two ticks
 LARGE_BYTES = 16_384  # answers so large are written at once
@@ -41,54 +41,7 @@ _NO_SERVANT = Objection("forbidden", "This server has no models to ask. Its oper
 
 _JSON_PING = b'{"type":"ping"}'
 
-Verdict = Identity | Refusal
-Verify = Callable[[str], Verdict | Awaitable[Verdict]]
-
 journal = structlog.get_logger("palaver.server")
-
-
-class Core(Protocol):
-    """The engine's face, as palaver.chat.engine.Engine has it."""
-
-    wall: float
-
-    def connected(self, connection: AnyConnection, ip: str, now: float) -> Iterable[Effect]: ...
-    def connected_http(
-        self, connection: AnyConnection, ip: str, identity: Identity, now: float
-    ) -> Iterable[Effect]: ...
-    def receive(self, connection: AnyConnection, data: bytes, now: float) -> Iterable[Effect]: ...
-    def receive_binary(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
-    def heard(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
-    def authenticated(self, connection: AnyConnection, re: str, verdict: Verdict, now: float) -> Iterable[Effect]: ...
-    def too_slow(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
-    def logged(self, results: Iterable[LogResult], now: float) -> Iterable[Effect]: ...
-    def disconnected(self, connection: AnyConnection, now: float) -> Iterable[Effect]: ...
-    def tick(self, now: float) -> Iterable[Effect]: ...
-    def deadline(self) -> float | None: ...
-    def stalled(self, seconds: float) -> None: ...
-    def considered(self, effect: fx.Consider, objection: Objection | None, now: float) -> Iterable[Effect]: ...
-    def drain(self, window_seconds: float, now: float) -> Iterable[Effect]: ...
-    def close_all(self, now: float) -> Iterable[Effect]: ...
-
-
-class Servant(Protocol):
-    """Who carries commands out. Neither method may block; an exception ends the one request with `internal`."""
-
-    def consider(self, effect: fx.Consider) -> Objection | None:
-        """Say what stands in the way of a command, if anything does."""
-        ...
-
-    def obey(self, effect: fx.Obey) -> None:
-        """Carry out what was stored."""
-        ...
-
-
-class JobTaker(Protocol):
-    """As much of a log as the shell uses: palaver.server.log."""
-
-    def start(self, on_results: Callable[[Sequence[LogResult]], None]) -> None: ...
-    def submit(self, jobs: Sequence[LogJob]) -> None: ...
-    async def close(self) -> None: ...
 
 
 class Shell:
@@ -112,11 +65,12 @@ class Shell:
         self.stats = Stats()
         self.loop = asyncio.get_running_loop()
         self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow)
+        self.verification = Verification(
+            verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock
+        )
         self.connections: set[Connection] = set()
         self.servant: Servant | None = None  # carries commands out; without one they are refused
         self._wall_clock = wall_clock
-        self._verify = verify
-        self._verifying: dict[AnyConnection, set[asyncio.Task[None]]] = {}
         self._results: deque[Iterable[Effect]] = deque()
         self._performing = False
         self._jobs: list[LogJob] = []
@@ -327,56 +281,13 @@ class Shell:
     # ---- tokens ----
 
     def _authenticate(self, effect: fx.Authenticate) -> None:
-        connection, re = effect.connection, effect.re
-        if self.stats.authentications >= self.bounds.authentications:
-            self._authenticated(connection, re, Refusal("unavailable", "Too many are signing in. Try again soon."))
-            return
-        began = self.clock()
-        try:
-            verdict = self._verify(effect.token)
-        except Exception as error:  # noqa: BLE001 - whatever the verifier stumbled over, its user gets an answer
-            self._verify_failed(connection, re, error)
-            return
-        if not inspect.isawaitable(verdict):
-            self.stats.verify_seconds.observe(self.clock() - began)
-            self._authenticated(connection, re, verdict)
-            return
-        task = self.loop.create_task(self._await_verdict(connection, re, verdict, began))
-        self._verifying.setdefault(connection, set()).add(task)
-        self.stats.authentications += 1
-        task.add_done_callback(lambda done: self._verified(connection, done, verdict))
-
-    async def _await_verdict(
-        self, connection: AnyConnection, re: str, verdict: Awaitable[Verdict], began: float
-    ) -> None:
-        try:
-            known = await verdict
-        except Exception as error:  # noqa: BLE001 - as above
-            self._verify_failed(connection, re, error)
-        else:
-            self.stats.verify_seconds.observe(self.clock() - began)
-            self._authenticated(connection, re, known)
-
-    def _verified(self, connection: AnyConnection, task: asyncio.Task[None], verdict: Awaitable[Verdict]) -> None:
-        self.stats.authentications -= 1
-        if inspect.iscoroutine(verdict):
-            verdict.close()  # for a task that was cancelled before its first step and never awaited it
-        tasks = self._verifying.get(connection)
-        if tasks is not None:
-            tasks.discard(task)
-            if not tasks:
-                del self._verifying[connection]
+        self.verification.begin(effect.connection, effect.re, effect.token)
 
     def _authenticated(self, connection: AnyConnection, re: str, verdict: Verdict) -> None:
         self._event(self.engine.authenticated, connection, re, verdict, self.clock())
 
-    def _verify_failed(self, connection: AnyConnection, re: str, error: Exception) -> None:
-        journal.error("verify_failed", connection=repr(connection), exc_info=error)
-        self._authenticated(connection, re, Refusal("unavailable", "Tokens cannot be verified now. Try again soon."))
-
     def _forget(self, connection: AnyConnection) -> None:
-        for task in self._verifying.get(connection, ()):
-            task.cancel()
+        self.verification.forget(connection)
         self._event(self.engine.disconnected, connection, self.clock())
 
     # ---- callers by HTTP ----
@@ -442,10 +353,7 @@ class Shell:
         for connection in list(self.connections):
             connection.abort()
         await self.no_connections()
-        tasks = [task for tasks in self._verifying.values() for task in tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.verification.close()
         if self._jobs:
             self._submit()
         await self.log.close()

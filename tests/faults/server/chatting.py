@@ -18,8 +18,10 @@ from palaver.server.app import Address, Running, start
 from palaver.server.bounds import Bounds
 from palaver.server.log import Log, MemoryLog
 from palaver.server.log.retention import Retention
-from palaver.server.shell import Core, JobTaker, Shell
-from tests.unit.server.serving import Verify, refuse_all
+from palaver.server.ports import Core, JobTaker
+from palaver.server.shell import Shell
+from palaver.server.verification import Verify
+from tests.unit.server.serving import refuse_all
 
 # Everybody comes from one address here, and many of them at once.
 SETTINGS = ChatSettings(
@@ -121,7 +123,7 @@ def assert_nothing_left(shell: Shell, faults: int = 0) -> None:
     assert not shell.connections
     assert not shell.engine.state.sessions
     assert (fanout.rooms, shell.stats.subscriptions, shell.stats.connections, shell.stats.lagging) == (0, 0, 0, 0)
-    assert not shell._verifying
+    assert not shell.verification
     assert shell.stats.faults == faults
 
 

@@ -98,7 +98,7 @@ async def under_watch() -> AsyncIterator[tuple[ChatServer, Controls]]:
         assert len(state.people) == len(state.people._names) == len(state.sessions) == 3
         assert set(state.rooms) == {"control", *ROOMS}
         await until(lambda: len(state.timers) <= 3 + 1)  # a heartbeat each, and the sweep
-        assert not shell._verifying
+        assert not shell.verification
         assert (server.running.unfinished, shell.stats.authentications, shell.stats.faults) == (0, 0, 0)
         assert not shell.fanout._lagging
         assert not shell.fanout._touched

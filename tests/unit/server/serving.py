@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,12 @@ import msgspec
 from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 
-from palaver.chat.identity import Identity, Refusal
+from palaver.chat.identity import Refusal
 from palaver.server.app import Address, Running, start
 from palaver.server.bounds import Bounds
 from palaver.server.shell import Shell
+from palaver.server.verification import Verify
 from tests.unit.server.fake_engine import FakeEngine, FakeLog
-
-Verify = Callable[[str], Identity | Refusal | Awaitable[Identity | Refusal]]
 
 
 @dataclass

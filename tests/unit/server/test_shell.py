@@ -136,7 +136,7 @@ async def test_a_verification_ends_with_its_connection() -> None:
         await asyncio.wait_for(ended.wait(), 5)
         await until(lambda: served.shell.stats.authentications == 0)
         assert served.engine.verdicts == []
-        assert not served.shell._verifying
+        assert not served.shell.verification
 
 
 async def test_too_many_verifications_are_unavailable() -> None:
