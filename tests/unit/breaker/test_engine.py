@@ -1,0 +1,143 @@
+"""The short ways through the engine count what the long ways count, and nobody is told later than they should be."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from palaver.breaker import CircuitBreaker, CircuitOpenError, State
+from palaver.breaker.engine import Engine
+from palaver.breaker.states import Outcome
+from palaver.breaker.testing import FakeClock
+from palaver.breaker.tickets import Era
+
+BATCH = 64
+DEFERRED = 1024
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(100.0)
+
+
+@pytest.fixture
+def breaker(clock: FakeClock) -> CircuitBreaker:
+    return CircuitBreaker("db", failure_threshold=2, open_for=30, clock=clock)
+
+
+def succeed(breaker: CircuitBreaker, clock: FakeClock, seconds: float = 0.0) -> None:
+    with breaker.guard():
+        clock.advance(seconds)
+
+
+def fail(breaker: CircuitBreaker) -> None:
+    with pytest.raises(OSError, match="gone"), breaker.guard():
+        raise OSError("gone")
+
+
+def test_a_short_success_is_counted_with_its_own_time(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    succeed(breaker, clock, 0.25)
+    succeed(breaker, clock, 0.5)
+    assert breaker.snapshot().latency.seconds == 0.75
+    assert breaker.snapshot().last_success_at == 100.75
+
+
+def test_short_successes_are_collected_when_there_are_enough(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    for _ in range(BATCH - 1):
+        succeed(breaker, clock)
+    door = breaker.engine.core.door
+    assert door is not None
+    assert len(door.samples) == BATCH - 1
+    succeed(breaker, clock)
+    assert door.samples == []
+    assert breaker.snapshot().outcomes[Outcome.SUCCESS] == BATCH
+
+
+def test_rejections_are_collected_when_there_are_enough(breaker: CircuitBreaker) -> None:
+    fail(breaker)
+    fail(breaker)
+    for number in range(BATCH):
+        assert len(breaker.engine.core.refused) == number
+        with pytest.raises(CircuitOpenError):
+            breaker.acquire()
+    assert breaker.engine.core.refused == []
+    assert sum(breaker.snapshot().rejections.values()) == BATCH
+
+
+class TrippedMeanwhile(list[float]):
+    """Samples of an era that ends while a call puts its own there: another thread was quicker."""
+
+    breaker: CircuitBreaker
+
+    def append(self, value: float, /) -> None:
+        self.breaker.force_open()
+        super().append(value)
+
+
+def test_a_success_whose_era_ends_that_moment_is_late_and_not_lost(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    door = breaker.engine.core.door
+    assert isinstance(door, Era)
+    door.samples = samples = TrippedMeanwhile()
+    samples.breaker = breaker
+    succeed(breaker, clock)
+    assert door.samples == []
+    assert breaker.snapshot().late_results == 1
+
+
+def test_the_first_probe_is_announced_before_it_runs(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    heard: list[State] = []
+    breaker.engine.add_listener(lambda transition: heard.append(transition.after))
+    fail(breaker)
+    fail(breaker)
+    clock.advance(30)
+    with breaker.guard():
+        assert heard == [State.OPEN, State.HALF_OPEN]
+
+
+def test_who_is_refused_beside_a_probe_is_told_the_last_failure(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    fail(breaker)
+    fail(breaker)
+    clock.advance(30)
+    with breaker.guard(), pytest.raises(CircuitOpenError) as refused:
+        breaker.acquire()
+    assert refused.value.state is State.HALF_OPEN
+    assert refused.value.last_failure is not None
+    assert refused.value.last_failure.message == "gone"
+
+
+def test_a_fleet_is_woken_by_every_admission_and_result_that_took_the_long_way(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    woken: list[str] = []
+    fail(breaker)
+    fail(breaker)
+    clock.advance(30)
+    breaker.engine.share(lambda: woken.append("again"))
+    permit = breaker.acquire()
+    assert len(woken) == 1
+    permit.failure(OSError("gone"))
+    assert len(woken) == 2
+
+
+def test_a_listener_that_raises_is_written_down_and_harms_nobody(
+    breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(transition: object) -> None:
+        raise RuntimeError("a listener's own affair")
+
+    heard: list[object] = []
+    breaker.engine.add_listener(broken)
+    breaker.engine.add_listener(heard.append)
+    with caplog.at_level(logging.ERROR):
+        breaker.force_open()
+    assert len(heard) == 1
+    assert "a listener's own affair" in caplog.text
+
+
+def test_what_the_garbage_collector_drops_is_bounded(breaker: CircuitBreaker) -> None:
+    engine: Engine = breaker.engine
+    ticket: Any = object()
+    for _ in range(DEFERRED + 10):
+        engine._defer(ticket, Outcome.CANCELLED, 0.0, 100.0)
+    assert len(engine.deferred) == DEFERRED
+    engine.deferred.clear()
