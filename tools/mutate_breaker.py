@@ -60,6 +60,17 @@ EQUIVALENT: dict[str, str] = {
     "ramp:Ramp.__init__: self._credit = 0.0 -> self._credit = None": "`start` sets it before anybody asks",
     "ramp:Ramp.admits: return False -> return None": _TRUTH,
     "round:Round.end: return False -> return None": _TRUTH,
+    "engine:Engine.__init__: self._delivering = False -> self._delivering = None": _TRUTH,
+    "engine:Engine.aftermath: self._delivering = False -> self._delivering = None": _TRUTH,
+    "engine:Engine._next_news: self._delivering = False -> self._delivering = None": _TRUTH,
+    "engine:Engine.drop: 0.0 -> 1.0": "the time of a call that was cancelled is counted nowhere",
+    "tickets:InFlight.__init__: self.counted = False -> self.counted = None": _TRUTH,
+    "classify:Classifier.__init__: self._all_exceptions_fail = failures == (Exception,) and ignore == () and "
+    "(unreachable ==  -> self._all_exceptions_fail = None": "the long way gives the same outcome",
+    "tally:Latency.quantile: True -> False": "the two are of one length",
+    "tally:Latency.quantile: return self.bounds[-1] -> return None": "for rounding only: the last bucket has no bound",
+    "classify:_matches: return False -> return None": _TRUTH,
+    "rules:Rule.needs_slow: return False -> return None": _TRUTH,
     "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
 }
 
