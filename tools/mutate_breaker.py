@@ -71,6 +71,9 @@ EQUIVALENT: dict[str, str] = {
     "tally:Latency.quantile: return self.bounds[-1] -> return None": "for rounding only: the last bucket has no bound",
     "classify:_matches: return False -> return None": _TRUTH,
     "rules:Rule.needs_slow: return False -> return None": _TRUTH,
+    "window:TimeWindow.__init__: self._epoch = 0 -> self._epoch = None": "the first call sets the clock of the slices",
+    "window:TimeWindow.__init__: 0 -> 1": "the first call sets the clock of the slices",
+    "window:NoWindow.of: return self -> return None": "no rule asks",
     "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
 }
 
