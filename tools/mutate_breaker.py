@@ -63,6 +63,8 @@ EQUIVALENT: dict[str, str] = {
     "engine:Engine.__init__: self._delivering = False -> self._delivering = None": _TRUTH,
     "engine:Engine.aftermath: self._delivering = False -> self._delivering = None": _TRUTH,
     "engine:Engine._next_news: self._delivering = False -> self._delivering = None": _TRUTH,
+    "engine:Engine.admit: 0 -> 1": "the long way rejects too",
+    "engine:Engine.admit: core.rest.pending is not None -> core.rest.pending is None": "it has news",
     "engine:Engine.drop: 0.0 -> 1.0": "the time of a call that was cancelled is counted nowhere",
     "tickets:InFlight.__init__: self.counted = False -> self.counted = None": _TRUTH,
     "classify:Classifier.__init__: self._all_exceptions_fail = failures == (Exception,) and ignore == () and "

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from palaver.breaker import CircuitBreaker, CircuitOpenError, State
+from palaver.breaker import CircuitBreaker, CircuitOpenError, State, failure_rate, seconds
 from palaver.breaker.engine import Engine
 from palaver.breaker.states import Outcome
 from palaver.breaker.testing import FakeClock
@@ -141,3 +141,20 @@ def test_what_the_garbage_collector_drops_is_bounded(breaker: CircuitBreaker) ->
         engine._defer(ticket, Outcome.CANCELLED, 0.0, 100.0)
     assert len(engine.deferred) == DEFERRED
     engine.deferred.clear()
+
+
+def test_listeners_hear_transitions_in_order_although_one_of_them_makes_the_next(breaker: CircuitBreaker) -> None:
+    heard: list[State] = []
+    breaker.engine.add_listener(lambda change: breaker.reset() if change.after is State.OPEN else None)
+    breaker.engine.add_listener(lambda change: heard.append(change.after))
+    breaker.force_open()
+    assert heard == [State.OPEN, State.CLOSED]
+
+
+def test_a_success_at_the_edge_of_a_slice_belongs_to_the_next_one(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(trip=failure_rate(0.5, over=seconds(10), min_calls=100), clock=clock)
+    succeed(breaker, clock)
+    clock.advance(1)
+    succeed(breaker, clock)
+    clock.advance(9)
+    assert breaker.snapshot().calls == 1
