@@ -20,6 +20,7 @@ from palaver.chat.effects import (
     Failed,
     Fates,
     Found,
+    Hold,
     Load,
     Loaded,
     LogJob,
@@ -29,6 +30,7 @@ from palaver.chat.effects import (
     Paged,
     Redact,
     Redacted,
+    Release,
     Save,
     Saved,
     Send,
@@ -149,6 +151,7 @@ class Peer:
     def disconnect(self) -> None:
         """The transport is gone."""
         self.world.perform(self.world.engine.disconnected(self, self.world.now))
+        self.world.held.discard(self)
         self.rooms.clear()
 
     def pushes(self, kind: str) -> list[Frame]:
@@ -190,6 +193,7 @@ class World:
             sanctions=self.log.sanctions,
         )
         self.subscribers: dict[str, list[Peer]] = {}
+        self.held: set[Peer] = set()  # from whom no more requests are taken now
 
     def connect(self, ip: str = "127.0.0.1") -> Peer:
         """Open a connection."""
@@ -228,6 +232,7 @@ class World:
             self.perform(self.engine.logged(self.log.commit(jobs, fail=fail), self.now))
             if jobs is not None:
                 return
+        assert not self.held, "everybody is heard again when the log has nothing left to answer"
 
     def advance(self, seconds: float) -> None:
         """Let time pass, with every timer at its time."""
@@ -259,6 +264,12 @@ class World:
                 case Close(connection=Peer() as peer):
                     assert not peer.rooms, "a closed connection is in no room"
                     peer.closed = effect.code
+                    self.held.discard(peer)
+                case Hold(connection=Peer() as peer):
+                    assert peer not in self.held
+                    self.held.add(peer)
+                case Release(connection=Peer() as peer):
+                    self.held.remove(peer)
                 case Consider():
                     self.considered.append(effect)
                     self.perform(self.engine.considered(effect, self.objection, self.now))

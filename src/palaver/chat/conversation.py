@@ -82,6 +82,7 @@ class Conversation:
         if room is None or room.state is Loading.LOADING:
             page = Page(session.connection, request.id, request.room, request.before, request.after, request.limit)
             self._state.out.append(page)
+            self._state.hold(session)
             return
         wall_ms = self._state.wall_ms(now)
         messages, complete = room.ring.page(request.before, request.after, request.limit, wall_ms)
@@ -95,6 +96,7 @@ class Conversation:
             messages = [Raw(replies.encode(message)) for message in result.messages]
             ack = replies.HistoryAck(job.re, job.room, self._state.epoch, messages, result.complete)
             self._state.send(session, ack, now)
+            self._state.release(session)
 
     # ---- saying something ----
 
@@ -169,6 +171,8 @@ class Conversation:
         session = self._state.sessions.get(job.connection)
         if session is not None:
             self._state.unavailable(session, job.re, now, writing=not isinstance(job, Page))
+            if isinstance(job, Page):
+                self._state.release(session)
 
     def _show(self, result: Stored, now: float) -> None:
         job = result.job

@@ -77,6 +77,23 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Take no more requests of this connection until `Release`: the log is reading something for it.
+
+    What the log reads may be large. With one such answer at a time, and no reading while it is unsent, what waits for
+    one connection is bounded however much it asks for at once. Its heartbeat goes on: a log that hangs for longer than
+    that loses it.
+    """
+
+    connection: Connection
+
+
+class Release(msgspec.Struct, frozen=True, gc=False):
+    """The answer for which the connection was held was given."""
+
+    connection: Connection
+
+
 class Authenticate(msgspec.Struct, frozen=True, gc=False):
     """Verify a token (which may need the network); the answer goes to `Engine.authenticated`."""
 
@@ -231,4 +248,4 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 
 LogResult = Stored | Loaded | Paged | Found | Redacted | Saved | Failed
 
-Effect = Send | Broadcast | Subscribe | Unsubscribe | Close | Authenticate | Consider | Obey | LogJob
+Effect = Send | Broadcast | Subscribe | Unsubscribe | Close | Hold | Release | Authenticate | Consider | Obey | LogJob

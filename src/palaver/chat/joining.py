@@ -42,13 +42,17 @@ class Joining:
         session.joining[request.id] = request
         user = session.person.user.id
         self._state.out.append(Fates(session.connection, request.id, request.room, user, request.sent))
+        self._state.hold(session)
 
     def found(self, result: Found, now: float) -> None:
         """The fates of a joiner's sends are known: go on with the join."""
         session = self._state.sessions.get(result.job.connection)
-        request = session.joining.pop(result.job.re, None) if session is not None and session.joining else None
-        if session is not None and request is not None:
+        if session is None:
+            return
+        request = session.joining.pop(result.job.re, None) if session.joining else None
+        if request is not None:
             self._enter_when_loaded(session, request, result.seqs, now)
+        self._state.release(session)
 
     def loaded(self, result: Loaded, now: float) -> None:
         """A room's kept messages are here: everybody who waits may enter."""
@@ -61,6 +65,7 @@ class Joining:
         for session, request, fates in waiting:
             if self._lives(session):
                 self._enter(session, room, request, fates, now)
+                self._state.release(session)
         self._membership.drop_if_empty(room)
 
     def load_failed(self, job: Load, now: float) -> None:
@@ -72,6 +77,7 @@ class Joining:
         for session, request, _ in waiting:
             if self._lives(session):
                 self._state.unavailable(session, request.id, now, writing=False)
+                self._state.release(session)
         self._membership.drop_if_empty(room)
 
     def fates_failed(self, job: Fates, now: float) -> None:
@@ -81,6 +87,7 @@ class Joining:
             if session.joining:
                 session.joining.pop(job.re, None)
             self._state.unavailable(session, job.re, now, writing=False)
+            self._state.release(session)
 
     def _may_enter(self, session: Session, request: requests.Join, now: float) -> bool:
         if not self._permission.may_read(session, request.id, request.room, now):
@@ -103,6 +110,7 @@ class Joining:
             room = self._state.new_room(request.room, now)
             self._state.out.append(Load(request.room))
         room.waiting.append((session, request, fates))
+        self._state.hold(session)
 
     def _enter(
         self, session: Session, room: Room, request: requests.Join, fates: FatesBySend | None, now: float

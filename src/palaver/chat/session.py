@@ -67,6 +67,7 @@ class Session:
         "malformed",
         "person",
         "phase",
+        "reads",
         "rights",
         "rooms",
         "stall_at_ping",
@@ -84,6 +85,7 @@ class Session:
         self.expiry_warned = False
         self.rooms: dict[str, Room] = {}
         self.joining: dict[str, requests.Join] | None = None  # joins that wait for the fate of sends, by request id
+        self.reads = 0  # of the log, for this connection, that are not answered
         self.last_in = now
         self.last_out = now
         self.awaiting_since: float | None = now  # since when an answer is due: at first the `auth`, later a pong

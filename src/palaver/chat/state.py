@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from palaver.chat import replies
-from palaver.chat.effects import Connection, Effect, Send
+from palaver.chat.effects import Connection, Effect, Hold, Release, Send
 from palaver.chat.errors import Scope
 from palaver.chat.limits import Bucket, UserWindows
 from palaver.chat.people import People
@@ -104,6 +104,18 @@ class State:
         """Refuse a request because the store is away."""
         text = "The store is not available; nothing was stored." if writing else "The store cannot be read now."
         self.refuse(session, re, "unavailable", f"{text} Try again.", now, retry_after_ms=_RETRY_MS)
+
+    def hold(self, session: Session) -> None:
+        """The log reads something for a connection: no more requests until each such read is answered."""
+        session.reads += 1
+        if session.reads == 1:
+            self.out.append(Hold(session.connection))
+
+    def release(self, session: Session) -> None:
+        """One read of the log for a connection is answered."""
+        session.reads -= 1
+        if session.reads == 0:
+            self.out.append(Release(session.connection))
 
     def sweep(self, now: float) -> None:
         """Forget limits that weigh nothing any more."""

@@ -1,7 +1,7 @@
 """One WebSocket connection after its handshake: bytes to the shell, frames to the transport.
 
-Reading stops while writing is stopped, so nobody makes the server buffer answers; frames are taken in rations, so
-nobody holds a turn of the event loop; and more slowly when they come too fast.
+Reading stops while writing is stopped, and while the log reads for the peer, so nobody makes the server buffer answers;
+frames are taken in rations, so nobody holds a turn of the event loop; and more slowly when they come too fast.
 
 Refuses to do: understand messages, know rooms. Invariants: the shell hears of a connection's end exactly once, by
 `connection_lost`; after the beginning of a close no message is taken or sent; a close that the peer does not answer
@@ -30,6 +30,7 @@ class Connection(Inbound, asyncio.Protocol):
         "_reading",
         "_rest",
         "_shell",
+        "_waits",
         "acks",
         "close_code",
         "closing",
@@ -56,6 +57,7 @@ class Connection(Inbound, asyncio.Protocol):
         self.closing = False
         self.close_code = 1006  # until there is a close frame
         self._reading = True
+        self._waits = False  # for what the log reads
         self._on_at = 0.0  # monotonic: when as many frames as came so far were allowed to have come
         self._rest: asyncio.Handle | None = None  # the next ration of what was read
         self._linger: asyncio.TimerHandle | None = None
@@ -95,9 +97,8 @@ class Connection(Inbound, asyncio.Protocol):
         """The buffer is nearly empty: what was missed, then reading."""
         self.congested = False
         if not self.closing:
-            self.deaf = False
             self._shell.fanout.drained(self)
-            self._take_rest_soon(0.0)
+            self._hear_again()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The transport is gone."""
@@ -181,6 +182,17 @@ class Connection(Inbound, asyncio.Protocol):
         self._take_rest_soon(0.0)
         self._begin_linger()
 
+    def hold(self) -> None:
+        """Take no frame until `release`."""
+        if not self.closing:
+            self.deaf = self._waits = True
+
+    def release(self) -> None:
+        """Go on taking frames, as fast as is allowed."""
+        self._waits = False
+        if not self.closing:
+            self._hear_again()
+
     def abort(self) -> None:
         """End the connection now."""
         self.transport.abort()
@@ -205,9 +217,17 @@ class Connection(Inbound, asyncio.Protocol):
         if taken >= ration:
             self._stop_reading()
             self._take_rest_soon(0.0)
-        elif not self._reading and not self.deaf:
+        elif self.deaf:
+            if self._held is not None:
+                self._stop_reading()  # only now: most who wait for the log have nothing more to say meanwhile
+        elif not self._reading:
             self._reading = True
             self.transport.resume_reading()
+
+    def _hear_again(self) -> None:
+        if not self.congested and not self._waits:
+            self.deaf = False
+            self._take_rest_soon(max(0.0, self._on_at - self._shell.clock()))
 
     def _stop_reading(self) -> None:
         if self._reading and not self.transport.is_closing():

@@ -85,6 +85,8 @@ class Shell:
             fx.Subscribe: self._subscribe,
             fx.Unsubscribe: self._unsubscribe,
             fx.Close: self._close,
+            fx.Hold: self._hold,
+            fx.Release: self._release,
             fx.Authenticate: self._authenticate,
             fx.Redact: self._redact,
             fx.Save: self._save,
@@ -152,7 +154,10 @@ class Shell:
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
                 job = results[len(results) - length_hint(answers) - 1].job
                 request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
-                self._fault(error, None if isinstance(job, fx.Load) else job.connection, request)
+                connection = None if isinstance(job, fx.Load) else job.connection
+                self._fault(error, connection, request)
+                if isinstance(connection, Connection):
+                    connection.release()  # nothing else would
             else:
                 self.perform(effects)
             if not length_hint(answers):
@@ -248,6 +253,14 @@ class Shell:
             effect.connection.close(effect.code, effect.reason)
         elif isinstance(effect.connection, HttpCaller):
             effect.connection.refuse(effect.code, effect.reason)
+
+    def _hold(self, effect: fx.Hold) -> None:
+        if isinstance(effect.connection, Connection):
+            effect.connection.hold()
+
+    def _release(self, effect: fx.Release) -> None:
+        if isinstance(effect.connection, Connection):
+            effect.connection.release()
 
     def _save(self, effect: fx.Save) -> None:
         """What moderators decide is always logged: who, whom, where."""

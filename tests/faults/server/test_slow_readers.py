@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import msgspec
+import pytest
 
 from palaver.server.connection import Connection
 from tests.faults.server.chatting import BOUNDS, ChatServer, Talker, chatting, join
@@ -58,6 +59,51 @@ async def test_answers_that_are_not_read_stop_the_taking_of_questions() -> None:
         while answers < 50:
             answers += (await reader.hear()).get("re", "").startswith("q")
         assert not connection.congested
+
+
+@pytest.mark.parametrize("kind", ["history", "join"])
+async def test_answers_from_the_log_that_are_not_read_stop_the_taking_of_questions(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms that nobody is in: each answer comes from the log, later, and is as large as an answer can be."""
+    rooms = [f"room{number}" for number in range(8)]
+    one_answer = BOUNDS.answer_bytes
+    async with chatting() as server, contextlib.AsyncExitStack() as stack:
+        writer = await join(server, "writer", *rooms, stack=stack)
+        for room in rooms:
+            for _ in range(100):
+                await writer.ask(type="send", room=room, text=LONG)
+            await writer.ask(type="leave", room=room)
+        assert not server.engine.state.rooms
+        reader = await join(server, "reader", stack=stack)
+        connection = connection_of(server, reader)
+        most = 0
+
+        def look(one: Connection, data: bytes) -> None:
+            nonlocal most
+            one.transport.write(data)
+            most = max(most, connection.buffered)
+
+        monkeypatch.setattr(Connection, "write", look)
+        reader.client.transport.pause_reading()
+        questions = [{"type": kind, "id": f"q{number}", "room": rooms[number % 8]} for number in range(16)]
+        for question in questions:
+            await reader.client.send(msgspec.json.encode(question).decode())
+        await until(lambda: connection.congested)
+        for _ in range(5):
+            assert (await writer.ask(type="ping"))["type"] == "ack"
+        assert server.shell.stats.log_jobs == 0
+        assert BOUNDS.write_high_bytes < most <= one_answer + BOUNDS.write_high_bytes
+        reader.client.transport.resume_reading()
+        answers: list[str] = []
+        while len(answers) < 16:
+            frame = await reader.hear()
+            if "re" in frame:
+                assert len(frame["messages"]) == 100
+                answers.append(frame["re"])
+        assert answers == [question["id"] for question in questions]
+        assert most <= one_answer + BOUNDS.write_high_bytes
+        assert not connection.closing
 
 
 async def freeze(server: ChatServer, writer: Talker, *readers: Talker) -> None:
