@@ -219,6 +219,13 @@ class World:
             assert peer.ask("join", room=room)["type"] == "ack"
         return peer
 
+    def caller(self, user: str, rights: Rights | None = None) -> Peer:
+        """Somebody who comes by HTTP, with a token that was verified."""
+        peer = Peer(self)
+        identity = Identity(User(user, user.title()), rights or Rights(), None, None)
+        self.perform(self.engine.connected_http(peer, peer.ip, identity, self.now))
+        return peer
+
     def verify(self, peer: Peer, user: str, rights: Rights, *, expires: float | None = None) -> None:
         """Answer the oldest token that waits for verification."""
         asked = self.verifying.pop(0)

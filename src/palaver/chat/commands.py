@@ -54,9 +54,7 @@ class Commands:
     def _refuse(self, session: Session, job: Append, objection: Objection, now: float) -> None:
         if self._state.windows is not None:
             self._state.windows.of(job.user.id).give_back(job.accepted)
-        room = session.rooms.get(job.room)
-        if room is not None:
-            room.said.pop(job.user.id, None)
+        self._state.paces.of(job.room).give_back(job.user.id)
         field = "text" if objection.code == "invalid_text" else None
         after_ms = objection.retry_after_ms
         self._state.refuse(

@@ -111,7 +111,7 @@ class Conversation:
         if problem is not None:
             state.refuse(session, request.id, "invalid_text", problem, now, field="text")
             return
-        if not self._within_limits(session, room or state.rooms.get(request.room), request, now):
+        if not self._within_limits(session, request, now):
             return
         command = is_command(request.text) and not is_ours(person.user)
         job = Append(  # by place: names cost as much again
@@ -138,6 +138,7 @@ class Conversation:
         if result.duplicate:
             if window is not None:
                 window.give_back(job.accepted)
+            state.paces.of(job.room).give_back(job.user.id)
             state.counts["sends", "duplicate"] += 1
         else:
             state.counts["sends", "stored"] += 1
@@ -167,6 +168,7 @@ class Conversation:
             window = self._window(job.user.id)
             if window is not None:
                 window.give_back(job.accepted)
+            self._state.paces.of(job.room).give_back(job.user.id)
             self._state.counts["sends", "unavailable"] += 1
         session = self._state.sessions.get(job.connection)
         if session is not None:
@@ -214,27 +216,28 @@ class Conversation:
             return False
         return True
 
-    def _within_limits(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:
+    def _within_limits(self, session: Session, request: requests.Send, now: float) -> bool:
         """Look at every limit before taking from any, so that a refusal costs nothing."""
         state = self._state
         assert session.person is not None
         user = session.person.user.id
         pause = self._moderation.pause_seconds(request.room, now)
-        slowed = pause > 0 and room is not None and not session.rights.allows("moderate", request.room)
-        if room is not None and slowed and (wait := room.said.get(user, now) - now) > 0:
+        slowed = pause > 0 and not session.rights.allows("moderate", request.room)
+        if slowed and (wait := state.paces.of(request.room).pause(user, pause, now)) > 0:
             return self._too_often(session, request, "room", wait, "This room is in slow mode.", now)
         window, settings = self._window(user), state.settings
         if window is not None and (wait := window.wait(now)) > 0:
             text = f"At most {settings.messages} messages in {settings.per_seconds:g} s."
             return self._too_often(session, request, "user", wait, text, now)
-        if room is not None and state.room_bucket is not None:
-            if (wait := state.room_bucket.wait(room.bucket, now)) > 0:
+        if state.room_bucket is not None:
+            pace = state.paces.of(request.room)
+            if (wait := state.room_bucket.wait(pace.arrival, now)) > 0:
                 return self._too_often(session, request, "room", wait, "There is too much going on in this room.", now)
-            room.bucket = state.room_bucket.take(room.bucket, now)
+            pace.arrival = state.room_bucket.take(pace.arrival, now)
         if window is not None:
             window.take(now)
-        if room is not None and slowed:
-            room.said[user] = now + pause
+        if slowed:
+            state.paces.of(request.room).spoke(user, pause, now)
         return True
 
     def _too_often(

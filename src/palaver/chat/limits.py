@@ -132,3 +132,54 @@ class UserWindows:
         self._windows = {user: window for user, window in self._windows.items() if window.reset(now) > 0.0}
         alive = {ip: [one for one in windows if one.reset(now) > 0.0] for ip, windows in self._left_behind.items()}
         self._left_behind = {ip: windows for ip, windows in alive.items() if windows}
+
+
+class Pace:
+    """How fast one room may be talked in: the state of its bucket, and of its slow mode."""
+
+    __slots__ = ("_spoke", "arrival")
+
+    def __init__(self) -> None:
+        self.arrival = 0.0  # state of the room's Bucket
+        self._spoke: dict[str, tuple[float, float]] = {}  # user id -> when they spoke, and when they may again
+
+    def pause(self, user_id: str, seconds: float, now: float) -> float:
+        """Seconds until the user may speak where everybody waits `seconds` between two messages; 0.0 for now."""
+        spoke, until = self._spoke.get(user_id, (now - seconds, now))
+        return max(0.0, min(until, spoke + seconds) - now)  # slow mode may be shorter by now, or longer
+
+    def spoke(self, user_id: str, seconds: float, now: float) -> None:
+        """The user says something and has to wait before the next."""
+        self._spoke[user_id] = now, now + seconds
+
+    def give_back(self, user_id: str) -> None:
+        """What the user wanted to say was not stored after all."""
+        self._spoke.pop(user_id, None)
+
+    def weighs(self, now: float) -> bool:
+        """Whether anybody would have to wait. Forgets who would not."""
+        self._spoke = {user: (spoke, until) for user, (spoke, until) in self._spoke.items() if until > now}
+        return self.arrival > now or bool(self._spoke)
+
+
+class RoomPaces:
+    """Each room's pace, kept while it weighs anything, whether or not somebody is in the room."""
+
+    __slots__ = ("_paces",)
+
+    def __init__(self) -> None:
+        self._paces: dict[str, Pace] = {}
+
+    def __len__(self) -> int:
+        return len(self._paces)
+
+    def of(self, room: str) -> Pace:
+        """The room's pace."""
+        pace = self._paces.get(room)
+        if pace is None:
+            pace = self._paces[room] = Pace()
+        return pace
+
+    def sweep(self, now: float) -> None:
+        """Forget what weighs nothing any more."""
+        self._paces = {room: pace for room, pace in self._paces.items() if pace.weighs(now)}

@@ -151,7 +151,7 @@ class Loading(Enum):
 class Room:
     """A room in memory."""
 
-    __slots__ = ("bucket", "changes", "last_broadcast", "members", "name", "ring", "said", "state", "waiting")
+    __slots__ = ("changes", "last_broadcast", "members", "name", "ring", "state", "waiting")
 
     def __init__(self, name: str, ring: Ring, now: float) -> None:
         self.name = name
@@ -161,8 +161,6 @@ class Room:
         self.members: dict[str, Member] = {}
         self.changes: dict[str, tuple[Change, User]] = {}  # presence since the last push, by user id
         self.last_broadcast = now
-        self.bucket = 0.0  # state of the room's message bucket
-        self.said: dict[str, float] = {}  # slow mode: user id -> when they may speak again
 
     def __repr__(self) -> str:
         return f"<Room {self.name} {self.state.value} {len(self.members)} members seq={self.ring.seq}>"

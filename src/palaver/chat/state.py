@@ -10,7 +10,7 @@ from collections.abc import Callable
 from palaver.chat import replies
 from palaver.chat.effects import Connection, Effect, Hold, Release, Send
 from palaver.chat.errors import Scope
-from palaver.chat.limits import Bucket, UserWindows
+from palaver.chat.limits import Bucket, RoomPaces, UserWindows
 from palaver.chat.people import People
 from palaver.chat.records import Durability
 from palaver.chat.rooms import Ring, Room
@@ -54,6 +54,7 @@ class State:
         self.windows = None if settings.messages is None else UserWindows(settings.messages, settings.per_seconds)
         self.frame_bucket = _bucket(settings.frames_per_second, 2)
         self.room_bucket = _bucket(settings.room_messages_per_second, 1)
+        self.paces = RoomPaces()
         self.ip_connect_bucket = _bucket(settings.ip_connects_per_second, 10)
         self.ip_frame_bucket = _bucket(settings.ip_unauthenticated_frames_per_second, 10)
         self.ip_connects: dict[str, float] = {}  # address -> state of its bucket
@@ -121,5 +122,6 @@ class State:
         """Forget limits that weigh nothing any more."""
         if self.windows is not None:
             self.windows.sweep(now)
+        self.paces.sweep(now)
         self.ip_connects = {ip: arrival for ip, arrival in self.ip_connects.items() if arrival > now}
         self.ip_frames = {ip: arrival for ip, arrival in self.ip_frames.items() if arrival > now}

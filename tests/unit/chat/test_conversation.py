@@ -2,8 +2,6 @@
 
 from itertools import pairwise
 
-from palaver.chat.identity import Identity
-from palaver.chat.records import User
 from palaver.chat.rights import Rights
 from palaver.chat.settings import ChatSettings
 from tests.sim.world import ModelLog, Peer, World
@@ -283,6 +281,17 @@ def test_a_room_has_a_limit_of_its_own() -> None:
     assert answers[-1]["scope"] == "room"
 
 
+def test_a_room_that_nobody_is_in_has_its_limit_too() -> None:
+    world = World(ChatSettings(room_messages_per_second=3))
+
+    answers = [world.caller(f"u{number}").ask("send", room="lobby", text="x") for number in range(5)]
+
+    assert [answer["type"] for answer in answers] == ["ack"] * 3 + ["error"] * 2
+    assert answers[-1]["scope"] == "room"
+    world.advance(answers[-1]["retry_after_ms"] / 1000)
+    assert world.caller("u9").ask("send", room="lobby", text="x")["type"] == "ack"
+
+
 def test_requests_of_one_connection_are_limited_and_each_is_still_answered() -> None:
     world = World(ChatSettings(frames_per_second=2))
     ada = world.guest("ada")
@@ -415,12 +424,9 @@ def test_message_ids_are_never_the_same_twice() -> None:
 
 
 def test_somebody_on_http_may_send_and_read_without_joining() -> None:
-
     world = World()
     bob = world.guest("bob", "lobby")
-    caller = Peer(world)
-    identity = Identity(User("u1", "Ada"), Rights(), None, None)
-    world.perform(world.engine.connected_http(caller, "127.0.0.1", identity, world.now))
+    caller = world.caller("ada")
 
     assert caller.ask("send", room="lobby", text="posted")["seq"] == 1
     assert [message["text"] for message in caller.ask("history", room="lobby")["messages"]] == ["posted"]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaver.chat.limits import Bucket, SlidingWindow, UserWindows, milliseconds
+from palaver.chat.limits import Bucket, Pace, RoomPaces, SlidingWindow, UserWindows, milliseconds
 
 _steps = st.lists(st.floats(0, 0.6, allow_nan=False), max_size=60)
 
@@ -106,3 +106,29 @@ def test_windows_that_weigh_nothing_are_forgotten() -> None:
     windows.sweep(11.0)
 
     assert len(windows) == 0
+
+
+def test_slow_mode_that_became_shorter_or_longer_binds_who_spoke_before_as_little_as_possible() -> None:
+    pace = Pace()
+    pace.spoke("ada", 60.0, 10.0)
+
+    assert pace.pause("ada", 60.0, 11.0) == 59.0
+    assert pace.pause("ada", 5.0, 11.0) == 4.0
+    assert pace.pause("ada", 5.0, 15.0) == 0.0
+    assert pace.pause("ada", 600.0, 70.0) == 0.0
+    assert pace.pause("bob", 60.0, 11.0) == 0.0
+
+
+def test_paces_that_weigh_nothing_are_forgotten() -> None:
+    paces, bucket = RoomPaces(), Bucket(1.0, 1.0)
+    paces.of("slow").spoke("ada", 5.0, 10.0)
+    paces.of("busy").arrival = bucket.take(0.0, 10.0)
+    paces.of("quiet")
+
+    paces.sweep(10.5)
+    assert len(paces) == 2
+    paces.sweep(11.0)
+    assert len(paces) == 1
+    assert paces.of("slow").pause("ada", 5.0, 11.0) == 4.0
+    paces.sweep(15.0)
+    assert len(paces) == 0

@@ -82,6 +82,49 @@ def test_slow_mode_spaces_messages_but_not_those_of_moderators() -> None:
     assert ada.ask("send", room="lobby", text="3")["type"] == "ack"
 
 
+def test_slow_mode_holds_in_a_room_that_nobody_is_in() -> None:
+    world, moderator, ada = _world()
+    moderator.ask("slow", room="lobby", seconds=30)
+    assert world.caller("eve").ask("send", room="lobby", text="1")["type"] == "ack"
+    for peer in (moderator, ada):
+        peer.ask("leave", room="lobby")
+    assert not world.engine.state.rooms
+
+    refusal = world.caller("eve").ask("send", room="lobby", text="2")
+    assert (refusal["code"], refusal["scope"], refusal["retry_after_ms"]) == ("rate_limited", "room", 30_000)
+    assert world.caller("ada").ask("send", room="lobby", text="3")["type"] == "ack"
+    assert all(world.caller("m", _MODERATOR).ask("send", room="lobby", text="x")["type"] == "ack" for _ in range(3))
+    world.advance(30.0)
+    assert world.caller("eve").ask("send", room="lobby", text="2")["type"] == "ack"
+    for _ in range(31):
+        world.advance(1.0)
+    assert len(world.engine.state.paces) == 0
+
+
+def test_leaving_a_room_is_no_way_around_its_slow_mode() -> None:
+    world, moderator, ada = _world()
+    moderator.ask("slow", room="lobby", seconds=30)
+    assert ada.ask("send", room="lobby", text="1")["type"] == "ack"
+    for peer in (moderator, ada):
+        peer.ask("leave", room="lobby")
+    assert not world.engine.state.rooms
+    ada.ask("join", room="lobby")
+
+    assert ada.ask("send", room="lobby", text="2")["scope"] == "room"
+
+
+def test_what_was_not_stored_begins_no_pause_in_slow_mode() -> None:
+    world, moderator, ada = _world()
+    ada.ask("send", room="lobby", text="1", cid="c1")
+    moderator.ask("slow", room="lobby", seconds=30)
+
+    ada.say("send", room="lobby", text="2")
+    world.commit(fail=True)
+    assert ada.last["code"] == "unavailable"
+    assert ada.ask("send", room="lobby", text="1", cid="c1")["duplicate"]
+    assert ada.ask("send", room="lobby", text="2")["type"] == "ack"
+
+
 def test_a_deleted_message_keeps_its_place_and_loses_its_text() -> None:
     world, moderator, ada = _world()
     for text in ("one", "two", "three"):

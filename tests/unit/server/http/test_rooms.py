@@ -343,6 +343,18 @@ async def test_a_moderator_kicks_bans_mutes_and_slows_down(site: Site) -> None:
     assert (await body(await moderator.delete("/api/rooms/lobby/messages/9"), 404))["error"]["code"] == "not_found"
 
 
+async def test_slow_mode_holds_for_callers_in_a_room_that_nobody_is_in(site: Site) -> None:
+    moderator = await site.caller("mod", roles=["moderator"])
+    await body(await moderator.put("/api/rooms/attic/slow", json={"seconds": 60}), 200)
+    ada = await site.caller()
+    await body(await ada.post("/api/rooms/attic/messages", json={"text": "one"}), 201)
+    response = await ada.post("/api/rooms/attic/messages", json={"text": "two"})
+    assert int(response.headers["Retry-After"]) == 60
+    error = (await body(response, 429))["error"]
+    assert (error["code"], error["scope"]) == ("rate_limited", "room")
+    await body(await moderator.post("/api/rooms/attic/messages", json={"text": "three"}), 201)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/api/nothing", 404), ("DELETE", "/api/rooms", 405), ("POST", "/", 405), ("GET", "/../etc/passwd", 404),
