@@ -271,10 +271,10 @@ class DistributedLock:
         """
         patience = None if timeout is None else seconds("timeout", timeout, least=0.0)
         began = self._clock()
-        lease = await self._attempt(patience)
-        if lease is None:
+        grant = await self._attempt(patience)
+        if grant is None:
             raise NotAcquiredError(self.name, self._clock() - began)
-        return lease
+        return self._lease(grant)
 
     async def try_acquire(self) -> Lease | None:
         """Acquire the lock if it is free and nobody waits for it; else None, at once.
@@ -282,7 +282,8 @@ class DistributedLock:
         Raises:
             NotDurableError, OutcomeUnknownError: as `acquire`.
         """
-        return await self._attempt(0)
+        grant = await self._attempt(0)
+        return None if grant is None else self._lease(grant)
 
     async def aclose(self) -> None:
         """Wait until nothing of this lock's cancelled attempts is left to tidy up. It can be used afterwards."""
@@ -304,7 +305,14 @@ class DistributedLock:
         lease = self._entered[task].pop()
         await lease.__aexit__(kind, error, traceback)
 
-    async def _attempt(self, timeout: float | None) -> Lease | None:  # noqa: ASYNC109 - see acquire
+    def _lease(self, grant: Grant) -> Lease:
+        """Made where no frame keeps it in a variable.
+
+        An error within the client may keep frames until the next collection; a lease in one would be renewed till then.
+        """
+        return Lease(self._client, self._terms, grant, self._clock, self._on_lost, self._renewals, self._tidying)
+
+    async def _attempt(self, timeout: float | None) -> Grant | None:  # noqa: ASYNC109 - see acquire
         attempt = Attempt(self._terms, self._clock, lowest_fence=self._lowest_fence)
         try:
             grant = await self._drive(attempt.steps(timeout))
@@ -315,10 +323,9 @@ class DistributedLock:
         except BaseException:  # also a cancellation: what was sent may have been executed
             await self._tidying.finish(attempt.give_up(), within=self._terms.ttl)
             raise
-        if grant is None:
-            return None
-        self._lowest_fence = max(self._lowest_fence, grant.fence + 1)
-        return Lease(self._client, self._terms, grant, self._clock, self._on_lost, self._renewals, self._tidying)
+        if grant is not None:
+            self._lowest_fence = max(self._lowest_fence, grant.fence + 1)
+        return grant
 
     async def _drive(self, steps: Steps) -> Grant | None:
         try:

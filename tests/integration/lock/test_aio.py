@@ -1,7 +1,9 @@
 """What asyncio adds: tasks that share a lock, and bodies that are cancelled before their lease can end."""
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 import redis.asyncio
@@ -163,3 +165,16 @@ async def test_renewal_stops_when_the_task_that_acquired_has_ended(client: redis
 async def test_renewal_stops_when_nobody_has_the_lease_any_more(client: redis.asyncio.Redis) -> None:
     await DistributedLock(client, "name", ttl=0.15, renew=True).acquire()
     await gone(client)
+
+
+async def test_a_dropped_lease_is_collected_at_once_though_the_server_had_forgotten_the_script(
+    client: redis.asyncio.Redis,
+) -> None:
+    """An error within the client keeps frames in a circle; from Python 3.12 on they keep their callers' frames."""
+    await client.script_flush()
+    gc.disable()
+    try:
+        lease = weakref.ref(await DistributedLock(client, "name", ttl=10).acquire())
+        assert lease() is None
+    finally:
+        gc.enable()

@@ -53,7 +53,7 @@ async def test_cancelling_a_waiter_at_every_await_leaves_nothing(client: redis.a
         points += 1
         await lock.aclose()
         assert await left_behind(client) == [], f"cancelled at await {points}"
-    assert points >= 4, "acquire, wait, claim, release"
+    assert points >= 3, "acquire, wait to be handed it, release"
 
 
 @pytest.mark.slow
