@@ -1,25 +1,23 @@
 """Mutation testing of the breaker's core: change one thing at a time in a copy of the sources, and run the tests.
 
-    python -m tools.mutate_breaker                  # every mutant of every module below
+    python -m tools.mutate_breaker                  # every mutant of every module below: about half an hour
     python -m tools.mutate_breaker rest round       # of these modules
     python -m tools.mutate_breaker --sample 200     # so many, picked evenly
 
 It never touches the working tree. A mutant that no test notices *survives*; the ones that may, because they change
-nothing that can be seen, are listed with the reason in `EQUIVALENT`. Any other survivor makes it return 1.
+nothing that can be seen, are listed with the reason in `EQUIVALENT`. It returns 1 if any other survives, or if a test
+notices one that is listed there.
 """
 
 import argparse
-import ast
-import copy
-import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 # Loaded before the forks, because the tests load them.
 import hypothesis
@@ -28,20 +26,14 @@ import prometheus_client
 import pytest
 import redis
 
+from tools.mutation import FORK, Ending, Mutant, ending, mutants
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "src" / "palaver" / "breaker"
+PACKAGE = Path("src/palaver/breaker")
 MODULES = ("backoff", "circuit", "classify", "core", "engine", "permit", "ramp", "rest", "round", "rules", "tally",
            "tickets", "watch", "window")  # fmt: skip
 TESTS = ("tests/unit/breaker", "tests/property/breaker")
-TIMEOUT_SECONDS = 90
-FORK = multiprocessing.get_context("fork")
-PRELOADED = (hypothesis, opentelemetry, prometheus_client, redis)
-
-SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add,
-    ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
+PRELOADED = (opentelemetry, prometheus_client, redis)
 
 _TRUTH = "only its truth is looked at, and None is as false as False"
 _OVERWRITTEN = "the constructor's last line sets it by the state"
@@ -80,151 +72,72 @@ EQUIVALENT: dict[str, str] = {
 }
 
 
-class Mutant(NamedTuple):
-    """One change of one module."""
-
-    module: str
-    line: int
-    where: str
-    what: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.module}:{self.where}: {self.what}"
+def mutants_of(module: str) -> Iterator[Mutant]:
+    """Every mutant of a module of the breaker."""
+    return mutants(ROOT / PACKAGE / f"{module}.py")
 
 
-def _source(module: str) -> str:
-    return (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-
-
-def mutants(module: str) -> Iterator[Mutant]:
-    """Every change of the module that this file knows how to make."""
-    tree = ast.parse(_source(module))
-    for scope, node in list(_places(tree)):
-        for change in _changes(node):
-            before = ast.unparse(node)
-            kept = copy.copy(node.__dict__)
-            change(node)
-            after, source = ast.unparse(node), ast.unparse(tree)
-            node.__dict__.clear()
-            node.__dict__.update(kept)
-            if before != after:
-                what = f"{_first_line(before)} -> {_first_line(after)}"
-                yield Mutant(module, getattr(node, "lineno", 0), scope, what, source)
-
-
-def _places(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Every node inside a function, with the function's name; not docstrings, annotations and decorators."""
-    for owner in ast.walk(tree):
-        for function in ast.iter_child_nodes(owner):
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                name = f"{owner.name}.{function.name}" if isinstance(owner, ast.ClassDef) else function.name
-                for statement in function.body:
-                    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
-                        yield from ((name, node) for node in ast.walk(statement) if _belongs(node, statement))
-
-
-def _belongs(node: ast.AST, statement: ast.stmt) -> bool:
-    # A nested function is a place of its own, and an error's text may say what it likes.
-    return not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.Raise) and not isinstance(
-        node, ast.JoinedStr | ast.FormattedValue
-    )
-
-
-def _changes(node: ast.AST) -> Iterator["Change"]:  # noqa: C901  # a table, one row for each kind of node
-    """What may be done to a node, each as a function that does it."""
-    match node:
-        case ast.Compare(ops=[op]) if type(op) in SWAPPED:
-            yield Change("ops", [SWAPPED[type(op)]()])
-        case ast.BinOp(op=op) if type(op) in SWAPPED:
-            yield Change("op", SWAPPED[type(op)]())
-        case ast.BoolOp(op=op):
-            yield Change("op", SWAPPED[type(op)]())
-        case ast.AugAssign(op=op) if type(op) in SWAPPED:
-            yield Change("op", SWAPPED[type(op)]())
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield Change("op", ast.Not(), operand=ast.UnaryOp(ast.Not(), operand))
-        case ast.Constant(value=bool() as value):
-            yield Change("value", not value)
-        case ast.Constant(value=int() | float() as value):
-            yield Change("value", value + 1)
-        case ast.If(test=test):
-            yield Change("test", ast.UnaryOp(ast.Not(), test))
-        case ast.IfExp(body=body, orelse=orelse):
-            yield Change("body", orelse, orelse=body)
-        case ast.Return(value=value) if value is not None and not _is_none(value):
-            yield Change("value", ast.Constant(None))
-        case ast.Assign(value=value) if not _is_none(value):
-            yield Change("value", ast.Constant(None))
-        case ast.Expr(value=ast.Call()):
-            yield Change("value", ast.Constant(None))
-
-
-class Change:
-    """Sets fields of a node."""
-
-    def __init__(self, field: str, value: object, **more: object) -> None:
-        self._fields = {field: value} | more
-
-    def __call__(self, node: ast.AST) -> None:
-        node.__dict__.update(self._fields)
-
-
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0][:90]
-
-
-def survives(mutant: Mutant, tree: Path) -> bool:
-    """Whether all tests pass with this change in a copy of the sources. An endless loop counts as noticed."""
-    target = tree / "src" / "palaver" / "breaker" / f"{mutant.module}.py"
-    original = target.read_text(encoding="utf-8")
-    target.write_text(mutant.source, encoding="utf-8")
-    # Forked, so that what the tests import from elsewhere is loaded once and not a thousand times.
-    process = FORK.Process(target=_run_tests, args=(tree,))
-    process.start()
-    process.join(TIMEOUT_SECONDS)
-    hangs = process.is_alive()
-    process.kill()
-    process.join()
-    target.write_text(original, encoding="utf-8")
-    return not hangs and process.exitcode == 0
-
-
-def _run_tests(tree: Path) -> None:
+def run_tests(tree: Path) -> int:
+    """Run the breaker's tests in a copy of the tree, and return what pytest returns."""
     os.chdir(tree)
     sys.path[:0] = [str(tree / "src"), str(tree)]
     sys.dont_write_bytecode = True
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    # Loaded before the fork, some plugins can no longer be rewritten; no test of the breaker needs it.
-    options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--timeout=20", "--hypothesis-seed=0",
+    # The same examples each time, whatever failed before; that one fails is enough, which is the simplest does not
+    # matter.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=phases,
+                                         suppress_health_check=[hypothesis.HealthCheck.too_slow])  # fmt: skip
+    # No time limits but those of `tools.mutation`. The warning is about plugins that were loaded before the fork: they
+    # can no longer be rewritten, and no test of the breaker needs it.
+    options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--timeout=0", "--hypothesis-profile=mutation",
                "-W", "ignore:Module already imported"]  # fmt: skip
     # What takes longest comes last: most mutants never get there.
     order = [*sorted(map(str, (tree / TESTS[0]).glob("test_*.py"))), str(tree / TESTS[1])]
-    os._exit(int(pytest.main([*options, *order])))
+    return int(pytest.main([*options, *order]))
 
 
-def survivors_of(found: list[Mutant]) -> list[Mutant]:
-    """Run the tests against each of these, in one copy of the sources."""
+def judge(found: list[Mutant]) -> list[tuple[Mutant, Ending]]:
+    """Run the tests against each of these, in one copy of the tree."""
     with tempfile.TemporaryDirectory(prefix="palaver-mutants-") as scratch:
         tree = Path(scratch)
         for part in ("src/palaver", "tests"):
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", tree)
-        if found and not survives(found[0]._replace(source=_source(found[0].module)), tree):
-            raise RuntimeError("the tests fail without any change: mutation says nothing")
-        left = []
-        for mutant in found:
-            if survives(mutant, tree):
-                left.append(mutant)
-                sys.stdout.write(f"survived: {mutant.module}.py:{mutant.line} {mutant}\n")
-                sys.stdout.flush()
-        return left
+        if (how := ending(lambda: run_tests(tree))) is not Ending.PASSED:
+            raise RuntimeError(f"without any change the tests {how.value}: mutation says nothing")
+        return [(mutant, _judge_one(mutant, tree)) for mutant in found]
+
+
+def _judge_one(mutant: Mutant, tree: Path) -> Ending:
+    target = tree / PACKAGE / f"{mutant.file}.py"
+    original = target.read_text(encoding="utf-8")
+    target.write_text(mutant.source, encoding="utf-8")
+    how = ending(lambda: run_tests(tree))
+    target.write_text(original, encoding="utf-8")
+    if (how is Ending.PASSED) is not (str(mutant) in EQUIVALENT):
+        said = "survived" if how is Ending.PASSED else "noticed, although explained"
+        sys.stdout.write(f"{said}: {mutant.file}.py:{mutant.line} {mutant}\n")
+        sys.stdout.flush()
+    return how
+
+
+def report(judged: list[tuple[Mutant, Ending]]) -> int:
+    """Say for each module how many were noticed and how many are explained; return how many are neither, or both."""
+    wrong = 0
+    for module in sorted({mutant.file for mutant, _ in judged}):
+        of_it = [(str(mutant) in EQUIVALENT, how) for mutant, how in judged if mutant.file == module]
+        counts = Counter(of_it)
+        endless = counts[False, Ending.OUT_OF_TIME]
+        noticed = counts[False, Ending.FAILED] + endless
+        unexplained = counts[False, Ending.PASSED]
+        refuted = counts[True, Ending.FAILED] + counts[True, Ending.OUT_OF_TIME]
+        sys.stdout.write(
+            f"{module}: {len(of_it)} mutants, {noticed} noticed ({endless} by no end), {counts[True, Ending.PASSED]} "
+            f"explained, {unexplained} survived unexplained, {refuted} wrongly explained\n"
+        )
+        wrong += unexplained + refuted
+    sys.stdout.write(f"{len(judged)} mutants, {wrong} unexplained or wrongly explained\n")
+    return wrong
 
 
 def main() -> int:
@@ -234,16 +147,13 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="run at most so many, picked evenly")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    found = [mutant for module in args.modules for mutant in mutants(module)]
+    found = [mutant for module in args.modules for mutant in mutants_of(module)]
     if args.sample:
-        found = found[:: max(1, len(found) // args.sample)]
+        found = found[:: -(-len(found) // args.sample)]
     parts = [found[number :: args.jobs] for number in range(args.jobs)]
     with ProcessPoolExecutor(args.jobs, FORK) as pool:
-        left = list(pool.map(survivors_of, parts))
-    survivors = [one for part in left for one in part]
-    unexplained = [one for one in survivors if str(one) not in EQUIVALENT]
-    sys.stdout.write(f"{len(found)} mutants, {len(survivors)} survived, {len(unexplained)} of them unexplained\n")
-    return 1 if unexplained else 0
+        judged = [one for part in pool.map(judge, parts) for one in part]
+    return 1 if report(judged) else 0
 
 
 if __name__ == "__main__":
