@@ -10,6 +10,8 @@ notices one that is listed there.
 """
 
 import argparse
+import compileall
+import gc
 import os
 import shutil
 import sys
@@ -17,6 +19,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import entry_points
+from importlib.util import cache_from_source
 from pathlib import Path
 
 # Loaded before the forks, because the tests load them.
@@ -87,10 +91,9 @@ def run_tests(tree: Path) -> int:
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutation", deadline=None, derandomize=True, database=None, phases=phases,
                                          suppress_health_check=[hypothesis.HealthCheck.too_slow])  # fmt: skip
-    # No time limits but those of `tools.mutation`. The warning is about plugins that were loaded before the fork: they
-    # can no longer be rewritten, and no test of the breaker needs it.
+    # No time limits but those of `tools.mutation`. Nobody reads what failed, so assertions need not explain themselves.
     options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--timeout=0", "--hypothesis-profile=mutation",
-               "-W", "ignore:Module already imported"]  # fmt: skip
+               "--assert=plain"]  # fmt: skip
     # What takes longest comes last: most mutants never get there.
     order = [*sorted(map(str, (tree / TESTS[0]).glob("test_*.py"))), str(tree / TESTS[1])]
     return int(pytest.main([*options, *order]))
@@ -98,11 +101,15 @@ def run_tests(tree: Path) -> int:
 
 def judge(found: list[Mutant]) -> list[tuple[Mutant, Ending]]:
     """Run the tests against each of these, in one copy of the tree."""
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
+    gc.freeze()  # what is loaded stays, so no child need look through it
     with tempfile.TemporaryDirectory(prefix="palaver-mutants-") as scratch:
         tree = Path(scratch)
         for part in ("src/palaver", "tests"):
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", tree)
+        compileall.compile_dir(tree, quiet=2)  # what does not change need not be compiled for each mutant
         if (how := ending(lambda: run_tests(tree))) is not Ending.PASSED:
             raise RuntimeError(f"without any change the tests {how.value}: mutation says nothing")
         return [(mutant, _judge_one(mutant, tree)) for mutant in found]
@@ -111,6 +118,7 @@ def judge(found: list[Mutant]) -> list[tuple[Mutant, Ending]]:
 def _judge_one(mutant: Mutant, tree: Path) -> Ending:
     target = tree / PACKAGE / f"{mutant.file}.py"
     original = target.read_text(encoding="utf-8")
+    Path(cache_from_source(str(target))).unlink(missing_ok=True)  # for good: nobody writes it again
     target.write_text(mutant.source, encoding="utf-8")
     how = ending(lambda: run_tests(tree))
     target.write_text(original, encoding="utf-8")

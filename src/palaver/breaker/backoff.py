@@ -9,7 +9,7 @@ Sources: M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 20
 import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import isfinite, log
+from math import isfinite
 from typing import Final, Literal, NamedTuple
 
 from palaver.breaker.errors import Failure
@@ -56,11 +56,10 @@ class Exponential:
 
     def ceiling(self, attempt: int) -> float:
         """The wait of this attempt before jitter, in seconds."""
-        steps = attempt - 1
-        # Compared as logarithms first, because factor**steps overflows long before the comparison would stop it.
-        if steps * log(self.factor) >= log(self.cap / self.base):
+        try:
+            return min(self.cap, self.base * float(self.factor) ** (attempt - 1))
+        except OverflowError:  # more than any cap
             return self.cap
-        return min(self.cap, self.base * self.factor**steps)
 
     def __call__(self, context: OpenContext) -> float:
         """Draw the wait: above 0 and at most `cap` seconds."""

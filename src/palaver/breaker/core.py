@@ -166,24 +166,21 @@ class Core(Circuit):
             self._change(Cause.RECOVERED, now, f"{self.round.successes} of {self.config.close_after} probes succeeded")
 
     def _judge(self, now: float) -> None:
-        window = self.era.window
-        window.look(now)
-        finding = self.rule.judge(self.streak, window.of)
+        """Ask the rule. The evidence was added at `now`, so the window has forgotten what it must."""
+        finding = self.rule.judge(self.streak, self.era.window.of)
         if finding is not None:
             self._open(Cause.TRIPPED, now, str(finding))
 
     def _count_hanging(self, now: float) -> None:
         """Count calls that have been in flight for too long as failed and slow. What they bring later weighs
-        nothing."""
-        if self.state is not CLOSED or not self.watch:
-            return
+        nothing, and neither do those that began before the present closed period."""
         hanging = self.watch.overdue(now)
-        for ticket in hanging:
-            self.tally.hung += 1
-            if ticket.era is self.era:
-                self.streak += 1
-                self.era.add(now, 1, 1)
-        if hanging:
+        self.tally.hung += len(hanging)
+        present = sum(self._is_present(ticket.era) for ticket in hanging)
+        for _ in range(present):
+            self.streak += 1
+            self.era.add(now, 1, 1)
+        if present:
             self._judge(now)
 
     def renew(self, ticket: Lease, now: float) -> None:

@@ -125,8 +125,7 @@ class TimeWindow:
     def _turn(self, now: float) -> None:
         """Begin the slice that holds `now`, keep the one before it, forget those that are too old."""
         full, (calls, failures, slow) = self._full, self._before
-        if self.calls > calls:
-            full.append((self._epoch, self.calls - calls, self.failures - failures, self.slow - slow))
+        full.append((self._epoch, self.calls - calls, self.failures - failures, self.slow - slow))
         self._epoch = int(now // self._width)
         self.edge = (self._epoch + 1) * self._width
         if self.edge <= now:  # rounding put `now` on the far side of its own slice

@@ -173,6 +173,23 @@ class TestHanging:
         admitted(core, 5.0)
         assert (core.tally.hung, core.streak) == (1, 0)
 
+    def test_calls_that_still_hang_when_the_circuit_is_open_are_counted_and_weigh_nothing(self, core: Core) -> None:
+        admitted(core, 0.0)
+        core.force_open(1.0, "by the test")
+        assert core.admit(5.0) == Refusal(State.OPEN, Reason.FORCED, None)
+        assert (core.tally.hung, core.streak, core.era.window.calls) == (1, 0, 0)
+
+    def test_a_hang_of_an_earlier_era_is_no_new_evidence(self) -> None:
+        core = Core(Config(trip=failure_rate(0.5, over=seconds(10), min_calls=2), hang_after=50), 0.0)
+        admitted(core, 0.0)
+        core.reset(1.0, "by the test")
+        core.settle(admitted(core, 40.0), Outcome.SUCCESS, 0.0, 40.0)
+        core.settle(admitted(core, 40.0), Outcome.SUCCESS, 0.0, 40.0)
+        for outcome in (Outcome.FAILURE, Outcome.SUCCESS):
+            core.settle(admitted(core, 45.0), outcome, 0.0, 45.0)
+        admitted(core, 50.0)  # half of what is left has failed
+        assert (core.tally.hung, core.state) == (1, State.CLOSED)
+
     def test_a_hang_is_slow_too(self) -> None:
         core = Core(Config(trip=slow_rate(1, over=last(2), min_calls=2), slow_after=9, hang_after=5), 0.0)
         admitted(core, 0.0)

@@ -9,7 +9,7 @@ from palaver.breaker import CircuitBreaker, CircuitOpenError, State, failure_rat
 from palaver.breaker.engine import Engine
 from palaver.breaker.states import Outcome
 from palaver.breaker.testing import FakeClock
-from palaver.breaker.tickets import Era
+from palaver.breaker.tickets import Era, Transition
 
 BATCH = 64
 DEFERRED = 1024
@@ -132,6 +132,20 @@ def test_a_listener_that_raises_is_written_down_and_harms_nobody(
         breaker.force_open()
     assert len(heard) == 1
     assert "a listener's own affair" in caplog.text
+
+
+def test_a_listener_that_stops_the_program_stops_no_later_news(breaker: CircuitBreaker) -> None:
+    def interrupted(transition: Transition) -> None:
+        if transition.after is State.OPEN:
+            raise KeyboardInterrupt
+
+    heard: list[State] = []
+    breaker.engine.add_listener(lambda transition: heard.append(transition.after))
+    breaker.engine.add_listener(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        breaker.force_open()
+    breaker.reset()
+    assert heard == [State.OPEN, State.CLOSED]
 
 
 def test_what_the_garbage_collector_drops_is_bounded(breaker: CircuitBreaker) -> None:

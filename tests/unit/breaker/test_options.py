@@ -227,8 +227,9 @@ def test_a_bad_option_is_refused_by_name(options: dict[str, Any], error: type[Ex
 def test_a_rule_that_could_never_fire_is_refused() -> None:
     with pytest.raises(ValueError, match="could not fire"):
         failure_rate(0.5, over=last(5), min_calls=6)
-    with pytest.raises(ValueError, match="share"):
-        failure_rate(50, over=last(5))
+    for share in (50, 1.01, 0, -0.1):
+        with pytest.raises(ValueError, match="share"):
+            failure_rate(share, over=last(5))
     with pytest.raises(TypeError, match="over"):
         failure_rate(0.5, over=30)  # type: ignore[arg-type]  # what the checker forbids must fail at run time too
     with pytest.raises(TypeError, match="not a trip rule"):

@@ -79,7 +79,7 @@ def test_a_removed_observer_sees_nothing_and_the_others_do() -> None:
 def test_a_warning_of_a_forgotten_permit_points_at_who_forgot_it() -> None:
     with pytest.warns(ResourceWarning, match="never settled") as warned:
         del_here()
-    assert warned[0].filename == __file__
+    assert (warned[0].filename, warned[0].lineno) == (__file__, del_here.__code__.co_firstlineno + 2)
 
 
 def del_here() -> None:
@@ -138,6 +138,16 @@ def test_the_cap_is_reached_where_the_power_reaches_it() -> None:
     waits = exponential(2, factor=2, cap=16, jitter="none")
     assert [waits.ceiling(attempt) for attempt in range(1, 7)] == [2, 4, 8, 16, 16, 16]
     assert exponential(0.5, factor=3, cap=100).ceiling(10_000) == 100
+
+
+def test_a_base_below_a_second_grows_like_any_other() -> None:
+    waits = exponential(0.1, factor=10, cap=5, jitter="none")
+    assert [waits.ceiling(attempt) for attempt in range(1, 5)] == [0.1, 1, 5, 5]
+
+
+def test_a_power_that_no_float_holds_is_the_cap() -> None:
+    assert exponential(1e-200, factor=2, cap=1e200).ceiling(10**9) == 1e200
+    assert exponential(1, factor=10, cap=1e200).ceiling(10**9) == 1e200
 
 
 @pytest.mark.parametrize(
