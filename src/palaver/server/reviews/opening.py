@@ -49,7 +49,7 @@ async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | No
         )
         bounds = Bounds(running=chosen.running, caps=chosen.caps, guests_ask=chosen.guests_ask)
         reviews = Reviews(known, clients, around, bounds)
-        shell.servant = Servant(reviews, around.voice, reviews.supervise)
+        shell.performer.servant = Servant(reviews, around.voice, reviews.supervise)
         try:
             yield reviews
         finally:
