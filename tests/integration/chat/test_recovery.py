@@ -251,7 +251,7 @@ async def test_a_server_that_acknowledges_and_delivers_nothing_is_not_ready(tmp_
         async with http.get("/health/ready") as response:
             assert response.status == 200
         site.services.canary.last = None  # it need not wait until its last flight is too old to count
-        perform: Any = site.services.shell._perform_one
+        perform: Any = site.services.shell.performer._perform_one
         broadcast = next(kind for kind in perform if kind.__name__ == "Broadcast")
         deliver, perform[broadcast] = perform[broadcast], lambda _effect: None
         ada = await guest(site.url, "ada", "r")
