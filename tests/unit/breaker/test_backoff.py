@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from palaver.breaker import CircuitBreaker, Exponential, Failure, OpenContext, State, exponential
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 def context(attempt: int) -> OpenContext:
@@ -118,7 +115,7 @@ def test_a_strategy_sees_the_attempt_the_wait_before_the_name_and_the_failure() 
     clock = FakeClock()
     breaker = CircuitBreaker("db", failure_threshold=1, open_for=strategy, clock=clock)
     assert [relapse(breaker, clock), relapse(breaker, clock)] == [7, 14]
-    failures = [Failure(f"{__name__}.BoomError", "", at) for at in (0.0, 7.0)]
+    failures = [Failure(f"{BoomError.__module__}.BoomError", "", at) for at in (0.0, 7.0)]
     assert seen == [OpenContext(1, None, "db", failures[0]), OpenContext(2, 7.0, "db", failures[1])]
 
 

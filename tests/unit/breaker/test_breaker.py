@@ -15,39 +15,7 @@ from palaver.breaker import (
     exponential,
 )
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(1000.0)
-
-
-def fail(breaker: CircuitBreaker, times: int = 1, error: type[BaseException] = BoomError) -> None:
-    def raises() -> None:
-        raise error("no")
-
-    for _ in range(times):
-        with pytest.raises(error):
-            breaker.call(raises)
-
-
-def assert_state(breaker: CircuitBreaker, state: State) -> None:
-    assert breaker.state is state
-
-
-def succeed(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        assert breaker.call(lambda: 7) == 7
-
-
-def rejected(breaker: CircuitBreaker) -> CircuitOpenError:
-    with pytest.raises(CircuitOpenError) as caught:
-        breaker.call(lambda: pytest.fail("a rejected call must not run"))
-    return caught.value
+from tests.unit.breaker.driving import BoomError, assert_state, fail, rejected, succeed
 
 
 def test_a_new_breaker_is_closed_and_passes_results_through(clock: FakeClock) -> None:

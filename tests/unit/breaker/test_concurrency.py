@@ -14,12 +14,9 @@ import pytest
 
 from palaver.breaker import CircuitBreaker, CircuitOpenError, Outcome, Reason, State, Transition
 from palaver.breaker.testing import FakeClock
+from tests.unit.breaker.driving import BoomError
 
 WATCHDOG_SECONDS = 20.0
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
 
 
 @pytest.fixture

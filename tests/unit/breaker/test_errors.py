@@ -13,10 +13,7 @@ from palaver.breaker import BreakerError, CircuitBreaker, CircuitOpenError, Outc
 from palaver.breaker.classify import Classifier
 from palaver.breaker.errors import describe
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 class SubError(BoomError):
@@ -40,7 +37,7 @@ def test_a_rejection_says_everything_also_after_pickling_and_copying() -> None:
         assert error.last_failure == describe(BoomError("down"), 0.0)
         assert str(error) == (
             "circuit db is open: the dependency failed and is left alone for now; retry in 10 s; "
-            f"last failure: {__name__}.BoomError: down"
+            f"last failure: {BoomError.__module__}.BoomError: down"
         )
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None

@@ -10,10 +10,7 @@ import pytest
 
 from palaver.breaker import BreakerError, CircuitBreaker, CircuitOpenError, Outcome, State
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 def plain(fail: bool = False) -> int:

@@ -22,10 +22,7 @@ from palaver.breaker import (
 from palaver.breaker.export.opentelemetry import instrument
 from palaver.breaker.export.prometheus import BreakerCollector
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 @pytest.fixture

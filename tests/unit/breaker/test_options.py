@@ -10,10 +10,7 @@ import pytest
 from palaver.breaker import CircuitBreaker, CircuitOpenError, Config, State, consecutive, failure_rate, last, slow_rate
 from palaver.breaker.config import OPTIONS, Options
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 class Under:

@@ -6,10 +6,7 @@ import pytest
 
 from palaver.breaker import BreakerRegistry, CircuitBreaker, State, Transition
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 def test_a_key_has_one_breaker_named_after_it() -> None:

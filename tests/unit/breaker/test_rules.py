@@ -1,12 +1,10 @@
 """Trip rules and the windows they look at: when they fire, what they forget, how they combine."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from palaver.breaker import (
     CircuitBreaker,
-    CircuitOpenError,
     State,
     consecutive,
     failure_rate,
@@ -16,39 +14,7 @@ from palaver.breaker import (
 )
 from palaver.breaker.testing import FakeClock
 from palaver.breaker.window import open_window
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(1000.0)
-
-
-def fail(breaker: CircuitBreaker, times: int = 1, error: type[BaseException] = BoomError) -> None:
-    def raises() -> None:
-        raise error("no")
-
-    for _ in range(times):
-        with pytest.raises(error):
-            breaker.call(raises)
-
-
-def assert_state(breaker: CircuitBreaker, state: State) -> None:
-    assert breaker.state is state
-
-
-def succeed(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        assert breaker.call(lambda: 7) == 7
-
-
-def rejected(breaker: CircuitBreaker) -> CircuitOpenError:
-    with pytest.raises(CircuitOpenError) as caught:
-        breaker.call(lambda: pytest.fail("a rejected call must not run"))
-    return caught.value
+from tests.unit.breaker.driving import assert_state, fail, succeed
 
 
 def test_failure_rate_over_the_last_calls(clock: FakeClock) -> None:

@@ -8,10 +8,7 @@ import pytest
 
 from palaver.breaker import CircuitBreaker, CircuitOpenError, State
 from palaver.breaker.testing import FakeClock
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
+from tests.unit.breaker.driving import BoomError
 
 
 @pytest.mark.parametrize("close_after", [1, 2, 3])

@@ -8,14 +8,11 @@ import pytest
 
 from palaver.breaker import CircuitBreaker, CircuitOpenError, State, Transition
 from palaver.breaker.shared import Fleet
+from tests.unit.breaker.driving import BoomError
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
 DEADLINE_SECONDS = 10.0
-
-
-class BoomError(Exception):
-    """What a dependency raises in these tests."""
 
 
 def eventually(holds: Callable[[], bool]) -> None:
