@@ -69,7 +69,7 @@ def close_codes() -> str:
 def metrics() -> str:
     """Every metric."""
     suffix = {"counter": "_total", "gauge": "", "histogram": ""}
-    rows = [(f"`palaver_{row.name}{suffix[row.kind]}`", row.kind, row.label or "", row.help) for row in METRICS]
+    rows = [(f"`palaver_{row.name}{suffix[row.kind]}`", row.kind, ", ".join(row.labels), row.help) for row in METRICS]
     return (
         f"# Metrics\n\n{_MADE}`GET /metrics` has them in the text form of Prometheus, beside `process_*` and "
         "`python_gc_*`. Counters start at 0 with the process. No label has a value that a user can choose.\n\n"

@@ -68,8 +68,8 @@ class Conversation:
         room = self._joined(session, request.id, request.room, now)
         if room is None or session.person is None:
             return
-        frame = replies.encode(replies.Typing(room.name, session.person.user))
-        self._state.out.append(Broadcast(room.name, frame, Urgency.TYPING, skip=session.connection))
+        typing = replies.Typing(room.name, session.person.user)
+        self._state.broadcast(room.name, typing, Urgency.TYPING, skip=session.connection)
         self._state.send(session, replies.RoomAck(request.id, request.room), now)
 
     # ---- reading ----
@@ -185,6 +185,7 @@ class Conversation:
         frame = replies.encode(message)
         room.ring.append(result.seq, result.time, frame)
         room.last_broadcast = now
+        self._state.frames[Message] += 1
         self._state.out.append(Broadcast(job.room, frame, _MESSAGE, result.seq))
 
     # ---- what stands in the way ----

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from palaver.chat import replies
-from palaver.chat.effects import Broadcast, Subscribe, Unsubscribe, Urgency
+from palaver.chat.effects import Subscribe, Unsubscribe, Urgency
 from palaver.chat.people import Person
 from palaver.chat.records import User
 from palaver.chat.rooms import Member, Room
@@ -99,8 +99,7 @@ class Membership:
         if count > self._state.settings.presence_members:
             joined = left = []
         room.last_broadcast = now
-        frame = replies.encode(replies.Presence(room.name, joined, left, count))
-        self._state.out.append(Broadcast(room.name, frame, Urgency.PRESENCE))
+        self._state.broadcast(room.name, replies.Presence(room.name, joined, left, count), Urgency.PRESENCE)
 
     def list(self, room: Room) -> list[User]:
         """The members, at most as many as presence tells of."""

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from palaver.chat import replies, requests
-from palaver.chat.effects import Broadcast, Redact, Redacted, Save, Saved, Send, Urgency
+from palaver.chat.effects import Redact, Redacted, Save, Saved, Send, Urgency
 from palaver.chat.errors import CLOSES
 from palaver.chat.membership import Membership
 from palaver.chat.records import Message, Sanction
@@ -91,7 +91,7 @@ class Moderation:
             return
         if sanction.kind == "slow":
             notice = replies.Notice("slow", after_ms=int(sanction.seconds * 1000), room=room.name)
-            self._state.out.append(Broadcast(room.name, replies.encode(notice), Urgency.PRESENCE))
+            self._state.broadcast(room.name, notice, Urgency.PRESENCE)
         elif sanction.kind == "mute":
             self._tell(room, sanction.user, "muted" if sanction.active else "unmuted", sanction.reason)
 
@@ -106,8 +106,8 @@ class Moderation:
         room = self._state.rooms.get(job.room)
         if room is not None:
             room.ring.replace(message)
-            frame = replies.encode(replies.Deleted(room.name, message.seq, message.epoch, message.mid))
-            self._state.out.append(Broadcast(room.name, frame, Urgency.PRESENCE))
+            deleted = replies.Deleted(room.name, message.seq, message.epoch, message.mid)
+            self._state.broadcast(room.name, deleted, Urgency.PRESENCE)
         if session is not None:
             self._state.send(session, replies.RoomAck(job.re, job.room), now)
 
@@ -158,6 +158,7 @@ class Moderation:
         if member is None:
             return
         frame = replies.encode(replies.Notice(code, room=room.name, message=reason))
+        self._state.frames[replies.Notice] += len(member.sessions)
         self._state.out.extend(Send(session.connection, frame) for session in member.sessions)
 
     def _keep(self, sanction: Sanction) -> None:

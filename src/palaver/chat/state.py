@@ -7,8 +7,10 @@ from `connected` until it is closed or gone, and never after.
 from collections import Counter
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from palaver.chat import replies
-from palaver.chat.effects import Connection, Effect, Hold, Release, Send
+from palaver.chat.effects import Broadcast, Connection, Effect, Hold, Release, Send, Urgency
 from palaver.chat.errors import Scope
 from palaver.chat.limits import Bucket, RoomPaces, UserWindows
 from palaver.chat.people import People
@@ -50,6 +52,9 @@ class State:
         self.timers = Timers()
         self.counts: Counter[tuple[str, str]] = Counter()  # (what, which), read by the metrics
         self.requests: Counter[type] = Counter()  # understood and within the limits, by kind
+        self.frames: Counter[type[Struct]] = (
+            Counter()
+        )  # made for clients, by kind; one for a whole room is one; no errors
         self.heartbeat_seconds = 0.0  # from a ping to its answer, summed up
         self.windows = None if settings.messages is None else UserWindows(settings.messages, settings.per_seconds)
         self.frame_bucket = _bucket(settings.frames_per_second, 2)
@@ -78,7 +83,13 @@ class State:
     def send(self, session: Session, frame: replies.Reply, now: float, *, overtakable: bool = False) -> None:
         """Send one frame to one connection."""
         session.last_out = now
+        self.frames[type(frame)] += 1
         self.out.append(Send(session.connection, replies.encode(frame), overtakable))
+
+    def broadcast(self, room: str, frame: replies.Reply, urgency: Urgency, *, skip: Connection | None = None) -> None:
+        """Send one frame that is no message to everybody in a room."""
+        self.frames[type(frame)] += 1
+        self.out.append(Broadcast(room, replies.encode(frame), urgency, skip=skip))
 
     def refuse(
         self,

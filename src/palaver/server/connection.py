@@ -31,6 +31,7 @@ class Connection(Inbound, asyncio.Protocol):
         "_rest",
         "_shell",
         "_waits",
+        "abandoned",
         "acks",
         "close_code",
         "closing",
@@ -56,6 +57,7 @@ class Connection(Inbound, asyncio.Protocol):
         self.congested = False
         self.closing = False
         self.close_code = 1006  # until there is a close frame
+        self.abandoned = True  # by the client; unless the end is begun here
         self._reading = True
         self._waits = False  # for what the log reads
         self._on_at = 0.0  # monotonic: when as many frames as came so far were allowed to have come
@@ -147,6 +149,7 @@ class Connection(Inbound, asyncio.Protocol):
         """The WebSocket is over; whatever is queued goes out first."""
         if not self.closing:
             self.close_code = code
+            self.abandoned = clean
         self.closing = True
         self._shell.fanout.remove(self)
         self._shell.fanout.flush(self)
@@ -173,6 +176,7 @@ class Connection(Inbound, asyncio.Protocol):
             return
         self.closing = True
         self.close_code = code
+        self.abandoned = False
         fanout = self._shell.fanout
         if self.lagging_since is None:
             fanout.settle(self)
@@ -195,6 +199,8 @@ class Connection(Inbound, asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection now."""
+        if not self.closing and self._linger is None:
+            self.abandoned = False
         self.transport.abort()
 
     # ---- how fast frames are taken ----

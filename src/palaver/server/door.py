@@ -97,10 +97,11 @@ class Door:
 class Doorstep(asyncio.Protocol):
     """One connection until its first head is whole."""
 
-    __slots__ = ("_door", "_head", "_transport")
+    __slots__ = ("_began", "_door", "_head", "_transport")
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._began = door.shell.clock()
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -196,7 +197,9 @@ class Doorstep(asyncio.Protocol):
         self._welcome(transport, ip, rest)
 
     def _welcome(self, transport: asyncio.Transport, ip: str, rest: bytes) -> None:
-        connection = Connection(self._door.shell, transport, ip)
+        shell = self._door.shell
+        shell.stats.handshake_seconds.observe(shell.clock() - self._began)
+        connection = Connection(shell, transport, ip)
         transport.set_protocol(connection)
         connection.begin(rest)
 

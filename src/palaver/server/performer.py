@@ -95,6 +95,7 @@ class Performer:
         trace = new_trace()
         journal.error("fault", trace=trace, connection=repr(connection), exc_info=error)
         if connection is not None:
+            self._stats.faults_told += 1
             self._send(fx.Send(connection, fault_frame(data, trace)))
 
     # ---- effects ----

@@ -121,6 +121,7 @@ class Shell:
         self.connections.discard(connection)
         self.stats.connections -= 1
         self.stats.closed[connection.close_code] += 1
+        self.stats.closed_by_client[connection.close_code] += connection.abandoned
         journal.debug("connection_closed", connection=repr(connection), code=connection.close_code)
         self.fanout.remove(connection)
         self._forget(connection)
@@ -208,6 +209,7 @@ class Shell:
 
     def announce_shutdown(self, window_seconds: float) -> None:
         """Tell every connection when to come back, each at a time of its own within the window."""
+        self.stats.drain_began, self.stats.drain_connections = self.clock(), len(self.connections)
         self._tell(self.engine.drain, window_seconds, self.clock())
 
     def close_all(self) -> None:

@@ -148,6 +148,7 @@ class MemoryLog:
         room.messages.append(Message(job.room, room.last, self.epoch, job.mid, job.time, job.user, job.text, job.cid))
         if len(room.messages) > self._retention.history:
             room.messages.popleft()
+            self.statistics.removed += 1
         if key is not None:
             self._forget_sends()
             self._sends[key] = _Place(room.last, job.mid, job.time)
@@ -173,6 +174,7 @@ class MemoryLog:
             too_old = max((m.seq for m in room.messages if m.time < oldest_time), default=0)
             while room.messages and room.messages[0].seq <= too_old:
                 room.messages.popleft()
+                self.statistics.removed += 1
         return list(room.messages)
 
     def _page(self, job: Page) -> Paged:

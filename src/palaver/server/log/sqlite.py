@@ -124,11 +124,15 @@ class SqliteLog:
 
     def _write(self) -> None:
         entry: _Entry = ()
+        told = 0
         while entry is not None:
             jobs, entry = self._gather()
             if jobs:
                 self._hand_over(self._writer.perform(jobs), len(jobs))
             self._writer.tend(idle=not jobs)
+            if self._writer.removed != told:
+                told = self._writer.removed
+                self._on_loop(self._count_removed, told)
             if isinstance(entry, _Refused):
                 refused = Outcome([Failed(job, OVERLOADED) for job in entry.jobs], failed=len(entry.jobs))
                 self._hand_over(refused, 0)
@@ -184,6 +188,9 @@ class SqliteLog:
             statistics.wal_bytes = outcome.wal_bytes
         assert self._on_results is not None, "start sets it"
         self._on_results(outcome.results)
+
+    def _count_removed(self, messages: int) -> None:
+        self.statistics.removed = messages
 
     def _finish(self) -> None:
         assert self._closed is not None, "only close ends the thread"

@@ -44,5 +44,6 @@ class LogStatistics:
     duplicates: int = 0
     failed: int = 0  # jobs answered with Failed, the refused ones included
     refused: int = 0  # jobs beyond the queue's bound
+    removed: int = 0  # messages that are not kept any more, of those that the store still had
     reopened: int = 0  # times that the database had to be opened anew after an error
     wal_bytes: int = 0  # size of the write-ahead log's file; 0 where there is none

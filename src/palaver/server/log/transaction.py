@@ -85,6 +85,7 @@ class Transaction:
         self._epoch = epoch
         self._oldest_time = retention.oldest_time(now_ms)
         self._careful = careful
+        self.removed = 0  # messages
         self._serve: dict[type, Callable[..., LogResult]] = {
             Load: self._load,
             Page: self._page,
@@ -198,7 +199,8 @@ class Transaction:
 
     def _trim_to(self, room: Room, floor: int) -> None:
         room.trimmed = min(floor, room.trimmed + _TRIM_ROWS)
-        self._connection.execute("DELETE FROM messages WHERE room = ? AND seq <= ?", (room.id, room.trimmed))
+        deleted = self._connection.execute("DELETE FROM messages WHERE room = ? AND seq <= ?", (room.id, room.trimmed))
+        self.removed += deleted.rowcount
         self._connection.execute("UPDATE rooms SET trimmed = ? WHERE id = ?", (room.trimmed, room.id))
 
     # ---- reading -------------------------------------------------------------------------------------------------

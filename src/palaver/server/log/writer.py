@@ -67,6 +67,7 @@ class Writer:
         self._sweep: Sweep | None = Sweep()
         self._sweep_at = 0.0
         self._unswept = 0
+        self.removed = 0  # messages that were not kept any more, since the start
 
     def perform(self, jobs: Sequence[LogJob]) -> Outcome:
         """Every job's result, in order. Never raises for what the database or a job does."""
@@ -148,6 +149,7 @@ class Writer:
     def _end(self, transaction: Transaction) -> None:
         self._store.connection.execute("COMMIT")
         transaction.remember()
+        self.removed += transaction.removed
         if len(self._rooms) > _ROOMS_REMEMBERED:
             self._rooms.clear()
 

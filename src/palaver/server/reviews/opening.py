@@ -1,8 +1,9 @@
 """Composition: from settings to the owner of evaluations, with a guarded client for each provider."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from palaver.chat.effects import Effect
 from palaver.review import roster
 from palaver.review.errors import ConfigurationError
 from palaver.review.folder import new_replica
@@ -57,7 +58,11 @@ async def opened(settings: Settings, shell: Shell) -> AsyncIterator[Reviews | No
 
 
 def _live(shell: Shell) -> Callable[[str | None, str, Mapping[str, str]], Live]:
+    def push(effects: Iterable[Effect]) -> None:
+        shell.stats.evaluation_frames += 1
+        shell.perform(effects)
+
     def made(room: str | None, evaluation: str, letters: Mapping[str, str]) -> Live:
-        return Live(shell.perform, room, evaluation, letters)
+        return Live(push, room, evaluation, letters)
 
     return made

@@ -1,6 +1,7 @@
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,15 +9,15 @@ from palaver.server.metrics import METRICS
 from tests.unit.server.http.site import Site, body, serving
 
 
-async def numbers(site: Site) -> dict[tuple[str, str], float]:
-    """Every sample of /metrics by name and first label."""
-    nobody = await site.caller(None)
-    async with nobody.get("/metrics") as response:
+async def numbers(site: Site, caller: aiohttp.ClientSession | None = None) -> dict[tuple[str, str], float]:
+    """Every sample of /metrics by name and labels."""
+    caller = caller or await site.caller(None)
+    async with caller.get("/metrics") as response:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         families = list(text_string_to_metric_families(await response.text()))
     return {
-        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        (sample.name, ",".join(sample.labels.values())): sample.value
         for family in families
         for sample in family.samples
     }

@@ -8,31 +8,40 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from palaver.server.drain import drain
 from palaver.server.metrics import METRICS
 from tests.unit.server.http.site import Site, serving
 from tests.unit.server.http.test_health import numbers
+from tests.unit.server.serving import until
 
 Numbers = dict[tuple[str, str], float]
 
 # What a server has to tell, by the question, and the metrics that answer it.
 QUESTIONS = {
     "connections open, accepted, refused by reason": {"connections", "connections_opened", "connections_refused"},
-    "handshakes under way": {"handshakes_unfinished"},
+    "handshakes under way, and how long they take": {"handshakes_unfinished", "handshake_seconds"},
     "how long signing in takes": {"authentications", "verify_seconds"},
-    "users, rooms, subscriptions": {"users", "guests", "rooms", "subscriptions"},
-    "frames and bytes in and out": {"frames_received", "received_bytes", "sent_bytes", "writes"},
+    "users, rooms, subscriptions": {"users", "guests", "rooms", "members", "subscriptions"},
+    "frames and bytes in and out": {"frames_received", "frames_sent", "received_bytes", "sent_bytes", "writes"},
     "requests by type": {"requests"},
-    "errors by code, closes by code": {"errors", "closes"},
+    "errors by code, closes by code and side": {"errors", "closes"},
     "sends by what became of them": {"sends"},
     "from send to delivery, and the size of the fan-out": {"delivery_seconds", "broadcasts", "deliveries"},
     "what waits, what was dropped": {"waiting_bytes", "waiting_max_bytes", "lagging", "typing_dropped"},
     "recovery by result, and how much": {"recovered", "replayed"},
-    "heartbeats": {"heartbeats", "heartbeat_seconds"},
+    "heartbeats": {"heartbeats", "heartbeat_seconds", "ghosts_reaped"},
     "limits by scope": {"rate_limited"},
     "the canary": {"canary_flights", "canary_seconds", "canary_last_success_seconds"},
-    "the store": {"log_commit_seconds", "log_batch_jobs", "log_wal_bytes", "log_queued_jobs", "log_failed"},
+    "the store": {
+        "log_commit_seconds",
+        "log_batch_jobs",
+        "log_wal_bytes",
+        "log_queued_jobs",
+        "log_failed",
+        "log_removed",
+    },
     "the process": {"loop_lag_seconds", "stalls", "tasks", "faults", "build_info"},
-    "shutting down": {"ready"},
+    "shutting down": {"ready", "drain_connections", "drain_seconds"},
 }
 
 
@@ -90,7 +99,15 @@ MOVED: dict[tuple[str, str], float] = {
     ("verify_seconds_count", ""): 1,
     ("log_stored_total", ""): 5,
     ("log_duplicates_total", ""): 1,
-    ("closes_total", "1000"): 2,
+    ("closes_total", "1000,client"): 2,
+    ("closes_total", "1000,server"): 0,
+    ("handshake_seconds_count", ""): 2,
+    ("frames_sent_total", "hello"): 2,
+    ("frames_sent_total", "message"): 5,
+    ("frames_sent_total", "typing"): 1,
+    ("frames_sent_total", "error"): 2,
+    ("frames_sent_total", "ack"): 2 + 3 + 6 + 1 + 1 + 1,  # auth, join, send, leave, history, typing
+    ("frames_sent_total", "notice"): 0,
 }
 AT_LEAST: dict[tuple[str, str], float] = {
     ("frames_received_total", "text"): 17,
@@ -102,6 +119,8 @@ AT_LEAST: dict[tuple[str, str], float] = {
     ("delivery_seconds_count", ""): 1,
     ("delivery_seconds_sum", ""): 1e-6,
     ("heartbeats_total", "answered"): 1,
+    ("frames_sent_total", "ping"): 1,
+    ("frames_sent_total", "presence"): 1,
     ("heartbeat_seconds_total", ""): 1e-6,
     ("log_commit_seconds_count", ""): 5,
     ("log_batch_jobs_count", ""): 5,
@@ -133,6 +152,65 @@ async def test_gauges_say_what_is_now(tmp_path: Path) -> None:
             await ask(bob, type="join", room="lobby")
             await ask(bob, type="join", room="attic")
             now = await numbers(site)
-    expected = {"connections": 1, "users": 1, "guests": 1, "rooms": 2, "subscriptions": 2, "ready": 1}
+    expected = {"connections": 1, "users": 1, "guests": 1, "rooms": 2, "members": 2, "subscriptions": 2, "ready": 1}
     assert {name: now[f"palaver_{name}", ""] for name in expected} == expected
     assert now["palaver_build_info", "0.1.0"] == 1
+
+
+async def test_closes_are_told_by_who_began_them_and_no_client_can_invent_a_label(tmp_path: Path) -> None:
+    async with serving(tmp_path, heartbeat_interval="0.1", heartbeat_timeout="0.1") as site:
+        url = site.url.replace("http", "ws", 1) + "/ws"
+        before = set(await numbers(site))
+        for code in (1001, 4001, 4567):
+            async with connect(url, proxy=None) as client:
+                await client.close(code)
+        async with connect(url, proxy=None) as client:
+            await client.send(b"\xff", text=True)
+            await client.wait_closed()
+        async with connect(url, proxy=None) as client:
+            client.transport.abort()
+        async with connect(url, proxy=None) as ghost:
+            await ask(ghost, type="auth", name="ghost")
+            ghost.transport.pause_reading()
+            await site.services.shell.no_connections()
+            after = await numbers(site)
+            ghost.transport.resume_reading()
+    closes = {labels: count for (name, labels), count in after.items() if name == "palaver_closes_total" and count}
+    expected = ("1001,client", "4001,client", "other,client", "1007,server", "1006,client", "4102,server")
+    assert closes == dict.fromkeys(expected, 1)
+    assert after["palaver_ghosts_reaped_total", ""] == 1
+    assert set(after) - before <= {("palaver_canary_seconds", ""), ("palaver_canary_last_success_seconds", "")}
+
+
+async def test_a_fault_is_among_the_errors_and_the_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("a fault of the engine")
+
+    async with serving(tmp_path) as site:
+        async with connect(site.url.replace("http", "ws", 1) + "/ws", proxy=None) as bob:
+            monkeypatch.setattr(site.services.engine, "receive", fail)
+            assert (await ask(bob, type="ping"))["code"] == "internal"
+        now = await numbers(site)
+    assert now["palaver_errors_total", "internal"] == now["palaver_frames_sent_total", "error"] == 1
+
+
+async def test_a_shutdown_tells_how_far_it_is(tmp_path: Path) -> None:
+    async with serving(tmp_path) as site:
+        url = site.url.replace("http", "ws", 1) + "/ws"
+        prometheus = await site.caller(None)
+
+        async def progress() -> tuple[float, float, bool]:
+            now = await numbers(site, prometheus)
+            gone, left = (now["palaver_drain_connections", state] for state in ("gone", "left"))
+            return gone, left, now["palaver_drain_seconds", ""] > 0
+
+        async with connect(url, proxy=None) as first, connect(url, proxy=None) as second:
+            assert await progress() == (0, 0, False)
+            draining = asyncio.create_task(drain(site.running, window_seconds=60, deadline_seconds=60))
+            await until(lambda: not site.running.ready)
+            assert await progress() == (0, 2, True)
+            await first.close()
+            await until(lambda: len(site.services.shell.connections) == 1)
+            assert await progress() == (1, 1, True)
+            await second.close()
+        await draining

@@ -1,6 +1,10 @@
 """The log's figures."""
 
-from palaver.server.log import Histogram
+from collections.abc import Callable
+
+from palaver.server.log import Histogram, Log
+from tests.unit.server.log.driving import START_MS, Clock, Driven, MakeLog, append, load
+from tests.unit.server.serving import until
 
 
 def test_a_histogram_counts_into_inclusive_upper_bounds_and_one_bucket_above() -> None:
@@ -9,3 +13,28 @@ def test_a_histogram_counts_into_inclusive_upper_bounds_and_one_bucket_above() -
         histogram.observe(value)
     assert histogram.counts == [2, 2, 2]
     assert (histogram.count, histogram.total) == (6, 105.6)
+
+
+async def test_messages_that_are_removed_because_they_are_too_many_are_counted(
+    make_log: MakeLog, drive: Callable[[Log], Driven]
+) -> None:
+    log = make_log(history=10)
+    driven = drive(log)
+    for _ in range(10):
+        await driven.do(*(append() for _ in range(100)))
+    await until(lambda: log.statistics.removed >= 500)  # a store on disk removes many at a time
+    assert log.statistics.removed <= 990
+
+
+async def test_messages_that_are_removed_because_they_are_too_old_are_counted(
+    make_log: MakeLog, clock: Clock, drive: Callable[[Log], Driven]
+) -> None:
+    log = make_log(history=1_000_000, age_seconds=1.0)
+    driven = drive(log)
+    await driven.do(*(append(at=START_MS) for _ in range(7)), append(at=START_MS + 1_000_000))
+    assert log.statistics.removed == 0
+    clock.ms += 1_000_000
+    much = [append(at=clock.ms, room="attic") for _ in range(1_000)]  # a store on disk looks for it under load, or idle
+    while log.statistics.removed == 0:
+        await driven.do(*much, load("lobby"))
+    assert log.statistics.removed == 7
