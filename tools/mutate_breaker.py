@@ -40,16 +40,11 @@ TESTS = ("tests/unit/breaker", "tests/property/breaker")
 PRELOADED = (opentelemetry, prometheus_client, redis)
 
 _TRUTH = "only its truth is looked at, and None is as false as False"
-_OVERWRITTEN = "the constructor's last line sets it by the state"
 # What may change unnoticed, and why.
 EQUIVALENT: dict[str, str] = {
     "core:Core.settle: counted = False -> counted = None": _TRUTH,
     "core:Core.settle: False -> True": "it is read for watched calls only, and they set it",
     "circuit:Circuit._is_stable: 0.0 -> 1.0": "a circuit without a wait has no back-off level to forget",
-    "circuit:Circuit.__init__: self.forced = False -> self.forced = None": _TRUTH,
-    "circuit:Circuit.__init__: self.observed = False -> self.observed = None": _TRUTH,
-    "circuit:Circuit.__init__: self.wanted = False -> self.wanted = None": _TRUTH,
-    "circuit:Circuit.__init__: self.shut_until = -inf -> self.shut_until = None": _OVERWRITTEN,
     "rest:Rest.await_decision: asked > 0 -> asked >= 0": "who asks for no time at all lengthens no wait",
     "rest:Rest.__init__: self._claimed = True -> self._claimed = None": "nothing is pending yet",
     "rest:Rest.await_decision: self._claimed = False -> self._claimed = None": _TRUTH,
@@ -72,7 +67,6 @@ EQUIVALENT: dict[str, str] = {
     "window:TimeWindow.__init__: self._epoch = 0 -> self._epoch = None": "the first call sets the clock of the slices",
     "window:TimeWindow.__init__: 0 -> 1": "the first call sets the clock of the slices",
     "window:NoWindow.of: return self -> return None": "no rule asks",
-    "watch:Watch.overdue: return found -> return None": "without patience nothing is watched, so nobody asks",
 }
 
 

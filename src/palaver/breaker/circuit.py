@@ -39,7 +39,7 @@ class Circuit:
 
     # fmt: off
     __slots__ = (
-        "_spans", "config", "door", "era", "forced", "grants", "history", "holders", "last_success_at", "mode", "news",
+        "_spans", "config", "door", "era", "grants", "history", "holders", "last_success_at", "mode", "news",
         "observed", "opens", "ramp", "refused", "rest", "round", "rule", "shut_until", "since", "slow_after",
         "slow_matters", "state", "streak", "tally", "transitions", "wanted", "watch",
     )
@@ -65,13 +65,12 @@ class Circuit:
         self.round: Round | None = None
         self.watch = Watch(config.hang_after)
         self.refused: list[float] = []
-        self.forced = False
         self.holders: set[object] = set()
         self.observed = False  # a per-call hook wants to see every call, so none may take the short way
         self.grants: int | None = None  # probes that the fleet lets this process take; None: it decides alone
         self.wanted = False  # a call has asked for a probe that the fleet has not granted
-        self.door: Era | None = None
-        self.shut_until = -inf
+        self.door: Era | None
+        self.shut_until: float
         self._set_doors()
 
     # --- time
@@ -122,17 +121,14 @@ class Circuit:
     @property
     def held(self) -> bool:
         """Whether an operator holds the circuit open."""
-        return self.forced or bool(self.holders)
+        return bool(self.holders)
 
     def force_open(self, now: float, why: str, holder: object = None) -> None:
-        """Open until `reset`, or with a holder until the last holder lets go."""
+        """Open until the last holder lets go, or `reset`, which is the only end for the holder None."""
         self.advance(now)
         if self._is_stable(now):
             self.rest.forget()
-        if holder is None:
-            self.forced = True
-        else:
-            self.holders.add(holder)
+        self.holders.add(holder)
         self._change(Cause.FORCED, now, why)
 
     def let_go(self, now: float, holder: object) -> None:
@@ -146,7 +142,6 @@ class Circuit:
         """Close, in normal mode, and forget the window, the back-off and every hold. Counters stay."""
         self.advance(now)
         self.mode = Mode.NORMAL
-        self.forced = False
         self.holders.clear()
         self.rest.forget_all()
         self._change(Cause.RESET, now, why)

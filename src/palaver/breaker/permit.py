@@ -127,17 +127,21 @@ class Isolation:
     """`with breaker.isolate():` holds the circuit open; it may be entered by several at once, and the last one lets
     go."""
 
-    __slots__ = ("_engine", "_why")
+    __slots__ = ("_engine", "_holders", "_why")
 
     def __init__(self, engine: Engine, why: str) -> None:
         self._engine = engine
         self._why = why
+        self._holders: list[object] = []  # one for each entry that has not been left
 
     def __enter__(self) -> Self:
-        self._engine.control(lambda core, now: core.force_open(now, self._why, self))
+        holder = object()
+        self._engine.control(lambda core, now: core.force_open(now, self._why, holder))
+        self._holders.append(holder)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._engine.control(lambda core, now: core.let_go(now, self))
+        holder = self._holders.pop()
+        self._engine.control(lambda core, now: core.let_go(now, holder))

@@ -36,6 +36,24 @@ def test_forcing_isolating_disabling_and_resetting(clock: FakeClock) -> None:
     rejected(breaker)
 
 
+def test_one_isolation_may_be_entered_by_several(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(clock=clock)
+    isolation = breaker.isolate()
+    with isolation:
+        with isolation:
+            rejected(breaker)
+        assert rejected(breaker).reason is Reason.FORCED
+    assert_state(breaker, State.HALF_OPEN)
+
+
+def test_leaving_an_isolation_after_a_reset_changes_nothing(clock: FakeClock) -> None:
+    breaker = CircuitBreaker(clock=clock)
+    with breaker.isolate():
+        breaker.reset()
+    assert_state(breaker, State.CLOSED)
+    assert len(breaker.history) == 2
+
+
 def test_shadow_mode_changes_state_and_rejects_nobody(clock: FakeClock) -> None:
     breaker = CircuitBreaker(failure_threshold=1, open_for=10, clock=clock)
     breaker.shadow()

@@ -287,6 +287,13 @@ class TestFleet:
         core.peer_closed(8.0, "recovered")
         assert (core.state, core.transitions) == (State.CLOSED, 3)
 
+    def test_successes_that_came_before_a_peer_opened_are_in_time(self) -> None:
+        core = Core(Config(), 0.0)
+        core.era.samples.append(0.1)
+        core.peer_opened(1.0, 30.0, 1, "open")
+        core.advance(2.0)
+        assert (core.tally.outcomes()[Outcome.SUCCESS], core.tally.late) == (1, 0)
+
     def test_a_peer_that_says_the_same_again_changes_nothing(self) -> None:
         core = Core(Config(), 0.0)
         core.peer_opened(5.0, 30.0, 1, "open")
