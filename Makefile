@@ -51,8 +51,9 @@ lock: $(STAMP)/python ## pin the newest versions that fit pyproject.toml
 format: $(STAMP)/python ## format the sources
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-nightly: $(STAMP)/python $(STAMP)/web ## the long fuzzing runs
+nightly: $(STAMP)/python $(STAMP)/web ## the long fuzzing runs, and every mutant of the breaker
 	@$(BIN)/python -m pytest -m nightly $(ARGS)
+	@$(BIN)/python -m tools.mutate_breaker
 
 clean: ## remove everything that was made
 	rm -rf .venv $(STAMP) web/node_modules clients/typescript/node_modules src/palaver/web/static dist build
