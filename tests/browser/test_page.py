@@ -100,6 +100,14 @@ def test_two_tabs_chat_over_a_restart_and_nothing_is_lost_or_doubled(
     assert bob.locator(".log article > p").all_inner_texts() == texts, "both read the same order"
 
 
+def test_the_largest_picture_of_a_room_is_shown(serve: Serve, open_tab: OpenTab) -> None:
+    server = serve("--history", "100", "--messages-per-second", "off", "--frames-per-second", "off")
+    from_elsewhere(server.url, ["\U0001f9d1" * 4_000] * 100)
+    ada = open_tab(server.url)
+    enter(ada, "Ada")
+    expect(ada.locator(".log article:not(.pending)")).to_have_count(100, timeout=20_000)
+
+
 def test_a_reload_keeps_the_name_the_rooms_and_the_messages(serve: Serve, open_tab: OpenTab) -> None:
     server = serve()
     ada = open_tab(server.url)

@@ -72,6 +72,19 @@ test("who was away too long is told exactly what is gone, and gets all that is k
   assert.deepEqual(heard.log.slice(1), Array.from({ length: 150 }, (_, index) => String(index + 11)));
 });
 
+test("the largest picture of a room is read: more than many WebSocket libraries take by default", async () => {
+  const server = await serve("--messages-per-second", "off", "--frames-per-second", "off");
+  const ada = enter(server, "ada");
+  ada.join("lobby", () => {});
+  const text = "\u{1f9d1}".repeat(4000);
+  const { epoch } = await ada.send("lobby", text);
+  for (let number = 2; number <= 100; number++) await ada.send("lobby", text);
+  const heard = new Heard();
+  enter(server, "bob").join("lobby", heard.listen, { epoch, seq: 0 });
+  await heard.until(() => heard.log.length === 100);
+  assert.ok(heard.log.every((each) => each === text));
+});
+
 test("a refused message says why, and a room that cannot be joined ends", async () => {
   const server = await serve();
   const ada = enter(server, "ada");

@@ -109,6 +109,19 @@ async def test_more_missed_than_one_reply_holds_is_read_in_full(tmp_path: Path) 
                 assert len(await read(room, 150)) == 150
 
 
+async def test_the_largest_picture_of_a_room_is_read(tmp_path: Path) -> None:
+    """A hundred messages of 4,000 characters of four bytes: more than many WebSocket libraries take by default."""
+    text = "\U0001f9d1" * 4_000
+    with serving("--messages-per-second", "off", "--frames-per-second", "off", cwd=tmp_path) as server:
+        async with connect(server.url, name="ada", policy=Policy(window=50)) as ada:
+            said = await ada.join("lobby").joined()
+            await asyncio.gather(*(said.send(text) for _ in range(100)))
+            assert said.position is not None
+            async with connect(server.url, name="bob") as bob:
+                room = bob.join("lobby", since=type(said.position)(said.position.epoch, 0))
+                assert await read(room, 100) == [text] * 100
+
+
 async def test_the_states_of_the_link_are_told(tmp_path: Path) -> None:
     states: list[Link] = []
     with ExitStack() as stack:

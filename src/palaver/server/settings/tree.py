@@ -156,7 +156,7 @@ def _bounds(given: dict[str, Any]) -> Bounds:
         # Below the engine's limit nothing may be slowed down, or a client would wait instead of getting its error.
         frames_per_second=None if frames is None else max(8.0 * frames, 400.0),
         waiting_bytes=given["connection-bytes"],
-        answer_bytes=REPLAY * (4 * given["text-chars"] + 1_000),
+        answer_bytes=REPLAY * (min(4 * given["text-chars"], given["frame-bytes"]) + 1_000),
         slow_seconds=given["heartbeat-interval"] + given["heartbeat-timeout"] if slow is None else slow,
         linger_seconds=given["linger"],
         slice_members=given["slice-members"],

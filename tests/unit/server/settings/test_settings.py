@@ -126,6 +126,12 @@ def test_slow_readers_get_the_time_of_the_heartbeat_unless_told_otherwise() -> N
     assert load({"slow-timeout": "9"}).bounds.slow_seconds == 9.0
 
 
+def test_the_largest_answer_follows_from_what_a_text_may_weigh() -> None:
+    assert load().bounds.answer_bytes == 1_700_000
+    assert load({"text-chars": "10"}).bounds.answer_bytes == 104_000
+    assert load({"text-chars": "60000"}).bounds.answer_bytes == 100 * (65_536 + 1_000), "a text fits into a frame"
+
+
 def test_the_effective_settings_are_a_file_that_means_the_same(tmp_path: Path) -> None:
     flags: dict[str, object] = {
         "origin": ("https://a.example",),
