@@ -148,7 +148,10 @@ class Conversation:
         session = state.sessions.get(job.connection)
         if session is None:
             return
-        rate = None if window is None else replies.Rate(window.remaining(now), milliseconds(window.reset(now)))
+        rate = None
+        if window is not None:
+            remaining, reset = window.standing(now)
+            rate = replies.Rate(remaining, milliseconds(reset))
         ack = replies.SendAck(  # by place, as above
             job.re,
             job.room,

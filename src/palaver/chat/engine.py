@@ -134,7 +134,8 @@ class Engine:
 
     def receive(self, connection: Connection, data: bytes, now: float) -> list[Effect]:
         """A text frame arrived."""
-        session = self._state.sessions.get(connection)
+        state = self._state
+        session = state.sessions.get(connection)
         if session is None:
             return []
         self._vigil.heard(session, now)
@@ -142,10 +143,16 @@ class Engine:
             request = requests.decode(data)
         except requests.Malformed as wrong:
             self._malformed(session, wrong, now)
-        else:
-            if self._within_frame_limits(session, request, now):
-                self._handle(session, request, now)
-        return self._state.take_out()
+            return state.take_out()
+        if self._within_frame_limits(session, request, now):
+            kind = type(request)
+            state.requests[kind] += 1
+            if session.phase is _READY or kind in ALLOWED[session.phase]:  # all requests are allowed to who is ready
+                self._requests[kind](session, request, now)
+            else:
+                re: str | None = getattr(request, "id", None)
+                state.refuse(session, re, "unauthenticated", "Send `auth` first.", now)
+        return state.take_out()
 
     def receive_binary(self, connection: Connection, now: float) -> list[Effect]:
         """A binary frame arrived; there is nothing it could mean."""
@@ -268,15 +275,6 @@ class Engine:
                 self._conversation.failed(job, now)
 
     # ---- one request ----
-
-    def _handle(self, session: Session, request: requests.AnyRequest, now: float) -> None:
-        kind = type(request)
-        self._state.requests[kind] += 1
-        if session.phase is _READY or kind in ALLOWED[session.phase]:  # all requests are allowed to who is ready
-            self._requests[kind](session, request, now)
-        else:
-            re: str | None = getattr(request, "id", None)
-            self._state.refuse(session, re, "unauthenticated", "Send `auth` first.", now)
 
     def _pinged(self, session: Session, request: requests.Ping, now: float) -> None:
         self._state.send(session, replies.PingAck(request.id, self._state.wall_ms(now)), now)

@@ -42,12 +42,14 @@ class Connection(Inbound, asyncio.Protocol):
         "out",
         "rooms",
         "transport",
+        "write",
     )
 
     def __init__(self, shell: "Shell", transport: asyncio.Transport, ip: str) -> None:
         super().__init__()
         self._shell = shell
         self.transport = transport
+        self.write = transport.write  # called for each member of each room, so with no method of ours in between
         self.ip = ip
         self.number = 0  # the shell's: which connection since its start, for the log
         self.rooms: tuple[FanoutRoom, ...] = ()  # the fan-out's
@@ -114,10 +116,6 @@ class Connection(Inbound, asyncio.Protocol):
         self._shell.lost(self)
 
     # ---- what the fan-out needs ----
-
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport."""
-        self.transport.write(data)
 
     @property
     def buffered(self) -> int:

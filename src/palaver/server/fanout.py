@@ -1,20 +1,19 @@
 """Who gets which bytes, in which order, in one write.
 
 A broadcast is framed once. The frames of one turn of the event loop are joined once per room and written once per
-connection; what a connection gets directly goes into the same write, and acks go behind it, so that who is acknowledged
-shares the room's bytes. A room of more than `slice_members` is written in slices, one per turn, with everything else in
-between. A connection whose buffer is full leaves its rooms' hot lists: what it misses is kept once per room, for all
-that lag there, and is written when the connection has drained. What may wait for one connection is bounded by bytes and
-by time (palaver.server.lag).
+connection; those of a few turns where much more is about to come (palaver.server.flushing). What a connection gets
+directly goes into the same write, and acks go behind it, so that who is acknowledged shares the room's bytes. A room of
+more than `slice_members` is written in slices, one per turn, with everything else in between. A connection whose buffer
+is full leaves its rooms' hot lists: what it misses is kept once per room, for all that lag there, and is written when
+the connection has drained. What may wait for one connection is bounded by bytes and by time (palaver.server.lag).
 
 Refuses to do: decide who may get what, read a frame's content, close transports. Invariants: a connection gets its
 direct frames and each room's frames in the order in which they were given here, but that an ack may be overtaken by
-frames of its room in the same turn; between Subscribe and Unsubscribe it
-gets every message of the room, none twice; nobody waits for anybody else's socket; `connection.out` is not None
-exactly while the connection is in `_touched`.
+frames of its room that go into the same write; between Subscribe and Unsubscribe it gets every message of the room,
+none twice; nobody waits for anybody else's socket; `connection.out` is not None exactly while the connection is in
+`_touched`.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -22,6 +21,7 @@ from typing import cast
 from palaver.chat.effects import Broadcast
 from palaver.server.bounds import Bounds
 from palaver.server.fanout_room import FanoutRoom, Reader, Slices
+from palaver.server.flushing import Flushing
 from palaver.server.framing import text_frame
 from palaver.server.lag import Backlog
 from palaver.server.stats import Stats
@@ -38,7 +38,7 @@ class Fanout:
         self._stats = stats
         self._clock = clock
         self._too_slow = too_slow
-        self._loop = asyncio.get_running_loop()
+        self.flushing = Flushing(self._flush)
         self._rooms: dict[str, FanoutRoom] = {}
         self._dirty: list[FanoutRoom] = []  # rooms with pending frames and no slices on their way
         self._slicing: deque[FanoutRoom] = deque()
@@ -46,7 +46,6 @@ class Fanout:
         self._acknowledged: list[Reader] = []
         self._congested: list[Reader] = []
         self._lagging: dict[Reader, None] = {}
-        self._flush_scheduled = False
 
     # ---- effects, in their order ----
 
@@ -57,7 +56,7 @@ class Fanout:
         self._put(reader, data)
 
     def acknowledge(self, reader: Reader, data: bytes) -> None:
-        """Write framed bytes as `send` does, but later frames of this turn of the connection's room may go first."""
+        """Write framed bytes as `send` does, but frames of its room that come before the next flush may go first."""
         if reader.acks is not None:
             reader.acks += data
             return
@@ -89,9 +88,8 @@ class Fanout:
                 self._skip_next(room, skip)
         if not room.pending and room.slices is None:
             self._dirty.append(room)
+            self.flushing.schedule()
         room.pending.append(frame)
-        if not self._flush_scheduled:
-            self._schedule()
 
     def subscribe(self, reader: Reader, name: str) -> None:
         """From here on the connection gets the room's frames."""
@@ -136,11 +134,6 @@ class Fanout:
 
     # ---- the end of a turn ----
 
-    def _schedule(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
     def _flush(self) -> None:
         try:
             dirty, self._dirty = self._dirty, []
@@ -158,13 +151,13 @@ class Fanout:
                 if reader.out is not None:
                     self._write(reader)
         finally:
-            self._flush_scheduled = False
+            self.flushing.done()
         if self._slicing:
             self._write_slice()
         if self._congested:
             self._demote()
         if self._slicing:
-            self._schedule()
+            self.flushing.schedule()
 
     def _write_room(self, room: FanoutRoom) -> None:
         frames, room.pending = room.pending, []
@@ -218,14 +211,14 @@ class Fanout:
         room.slices = None
         if room.pending:
             self._dirty.append(room)
-            self._schedule()
+            self.flushing.schedule()
 
     def _put(self, reader: Reader, data: bytes) -> None:
         out = reader.out
         if out is None:
             reader.out = [data]
             self._touched.append(reader)
-            self._schedule()
+            self.flushing.schedule()
         else:
             out.append(data)
 
@@ -292,7 +285,7 @@ class Fanout:
     def congested(self, reader: Reader) -> None:
         """The connection's buffer is full. It leaves the hot lists at the end of the turn, if it still is."""
         self._congested.append(reader)
-        self._schedule()
+        self.flushing.schedule()
 
     def drained(self, reader: Reader) -> None:
         """The connection's buffer is nearly empty: it gets what it missed and is hot again."""

@@ -3,6 +3,7 @@
 Refuses to do: IO, and deciding anything: palaver.server.fanout does, and is the one writer of all that is here.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from palaver.server.lag import Backlog
@@ -19,8 +20,9 @@ class Reader(Protocol):
     def __hash__(self) -> int:
         """By identity."""
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport; never waits, never raises for a peer that is gone."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Hands bytes to the transport; never waits, never raises for a peer that is gone."""
 
     @property
     def congested(self) -> bool:
