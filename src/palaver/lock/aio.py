@@ -24,6 +24,7 @@ from palaver.lock.arenewal import LoopRenewals
 from palaver.lock.client import UNHEARD, AsyncClient, Reply, arun
 from palaver.lock.core import (
     LOSS_BY_REPLY,
+    Acknowledged,
     Attempt,
     Call,
     Clock,
@@ -52,10 +53,10 @@ async def run_durable(client: AsyncClient, call: Call, durability: Durability) -
         except redis.exceptions.NoScriptError:
             await connection.send_command(*call.eval)
             reply = await connection.read_response()
-        if reply[0] != 1:
+        if not isinstance(reply, int):
             return reply
         await connection.send_command(*durability.command)
-        return [*reply, await read_within(connection, durability.timeout + 5.0)]
+        return Acknowledged(reply, await read_within(connection, durability.timeout + 5.0))
 
 
 class Lease(LeaseRecord):

@@ -8,7 +8,6 @@ that is a cluster's, that holds one connection for itself, or whose `execute_com
 script it) is asked through that method.
 """
 
-import asyncio
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -47,36 +46,35 @@ _ASYNC_EXECUTE = redis.asyncio.Redis.execute_command
 
 
 def _is_plain(client: AnyClient, execute: object) -> bool:
-    """Whether `client` runs commands in redis-py's own way, on connections of its pool."""
-    return type(client).execute_command is execute and type(execute) is FunctionType and client.connection is None
+    """Whether `client` runs commands in redis-py's own way, on connections of its pool, and in UTF-8."""
+    return (
+        type(client).execute_command is execute
+        and type(execute) is FunctionType
+        and client.connection is None
+        and client.connection_pool.connection_kwargs.get("encoding", "utf-8") == "utf-8"
+    )
 
 
 def run(client: AnyClient, call: Call) -> Reply:
     """Run a script by its hash, and by its text if the server does not know it."""
-    ask = _ask_on_pool if _is_plain(client, _EXECUTE) else _ask
+    plain = _is_plain(client, _EXECUTE)
     try:
-        return ask(client, call.evalsha)
+        return _ask_on_pool(client, call) if plain else client.execute_command(*call.evalsha)
     except redis.exceptions.NoScriptError:
-        return ask(client, call.eval)
+        return client.execute_command(*call.eval)
 
 
-def _ask(client: AnyClient, command: Command) -> Reply:
-    return client.execute_command(*command)
-
-
-def _ask_on_pool(client: AnyClient, command: Command) -> Reply:
+def _ask_on_pool(client: AnyClient, call: Call) -> Reply:
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
         try:
-            return _exchange(connection, command)
+            return _exchange(connection, call)
         except UNHEARD:
             if connection.retry.get_retries() == 0:
                 raise
         connection.disconnect()
-        return connection.retry.call_with_retry(
-            lambda: _exchange(connection, command), lambda _: connection.disconnect()
-        )
+        return connection.retry.call_with_retry(lambda: _exchange(connection, call), lambda _: connection.disconnect())
     except redis.ResponseError:
         raise  # the server's answer: the connection is in order
     except BaseException:  # also KeyboardInterrupt: whoever uses it next must not read our reply
@@ -86,36 +84,33 @@ def _ask_on_pool(client: AnyClient, command: Command) -> Reply:
         pool.release(connection)
 
 
-def _exchange(connection: Line, command: Command) -> Reply:
-    connection.send_command(*command)
+def _exchange(connection: Line, call: Call) -> Reply:
+    packed = call.packed
+    connection.send_packed_command(connection.pack_command(*call.evalsha) if packed is None else (packed,))
     return connection.read_response()
 
 
 async def arun(client: AnyClient, call: Call) -> Reply:
     """`run`, for asyncio."""
-    ask = _aask_on_pool if _is_plain(client, _ASYNC_EXECUTE) and not client.single_connection_client else _aask
+    plain = _is_plain(client, _ASYNC_EXECUTE) and not client.single_connection_client
     try:
-        return await ask(client, call.evalsha)
+        return await (_aask_on_pool(client, call) if plain else client.execute_command(*call.evalsha))
     except redis.exceptions.NoScriptError:
-        return await ask(client, call.eval)
+        return await client.execute_command(*call.eval)
 
 
-async def _aask(client: AnyClient, command: Command) -> Reply:
-    return await client.execute_command(*command)
-
-
-async def _aask_on_pool(client: AnyClient, command: Command) -> Reply:
+async def _aask_on_pool(client: AnyClient, call: Call) -> Reply:
     pool = client.connection_pool
     connection = await pool.get_connection()
     try:
         try:
-            return await _aexchange(connection, command)
+            return await _aexchange(connection, call)
         except UNHEARD:
             if connection.retry.get_retries() == 0:
                 raise
         await connection.disconnect(nowait=True)
         return await connection.retry.call_with_retry(
-            lambda: _aexchange(connection, command), lambda _: connection.disconnect(nowait=True)
+            lambda: _aexchange(connection, call), lambda _: connection.disconnect(nowait=True)
         )
     except redis.ResponseError:
         raise  # as above
@@ -126,17 +121,18 @@ async def _aask_on_pool(client: AnyClient, command: Command) -> Reply:
         await pool.release(connection)
 
 
-async def _aexchange(connection: Line, command: Command) -> Reply:
+async def _aexchange(connection: Line, call: Call) -> Reply:
     if not connection.is_connected:
         await connection.connect()
-    # redis-py bounds the sending and the reading apart, and on Python 3.11 starts a task for the first: one bound
-    # around both is the same to the caller and costs half as much.
-    limit, connection.socket_timeout = connection.socket_timeout, None
-    try:
-        async with asyncio.timeout(limit):
-            await connection.send_command(*command)
-            return await connection.read_response()
-    except TimeoutError as error:
-        raise redis.TimeoutError(f"no answer within {limit} s") from error
-    finally:
-        connection.socket_timeout = limit
+    packed = call.packed
+    if packed is None or connection.health_check_interval:
+        await connection.send_command(*call.evalsha)
+    else:
+        # To bound the sending, redis-py starts a task on Python 3.11. A command of ours is far smaller than what a
+        # transport takes without waiting, and the connection's earlier ones were answered, so nothing is in its way.
+        limit, connection.socket_timeout = connection.socket_timeout, None
+        try:
+            await connection.send_packed_command((packed,))
+        finally:
+            connection.socket_timeout = limit
+    return await connection.read_response()

@@ -13,23 +13,20 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from palaver.lock.errors import LossReason, NotDurableError
-from palaver.lock.scripts import ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
-from palaver.lock.terms import FENCE_SECONDS, GONE_SECONDS, Terms, drift_seconds, milliseconds
+from palaver.lock.scripts import ABANDON, ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
+from palaver.lock.terms import GONE_SECONDS, Terms, drift_seconds, fence_milliseconds, milliseconds
+from palaver.lock.wire import packed
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
 
 
 class AcquireReply(IntEnum):
-    """The first number of the acquire script's reply."""
+    """The first number of the acquire script's reply, if it is not the fence of a grant."""
 
     BUSY = 0
-    GRANTED = 1
     GIVEN_UP = 2
     BUSY_ENDING = 3
-
-
-_WAITS = (AcquireReply.BUSY, AcquireReply.BUSY_ENDING)
 
 
 class ReleaseReply(IntEnum):
@@ -52,14 +49,15 @@ class Mode(Enum):
 
 
 class Call(NamedTuple):
-    """Run a script. With `durable`, ask on the same connection how many copies know, if it granted the lock, and put
-    that reply behind the script's.
+    """Run a script. With `durable`, ask on the same connection how many copies know, if it granted the lock; the reply
+    is then `Acknowledged`. With `packed_keys`, the command is packed here and not by redis-py.
     """
 
     script: Script
     keys: tuple[str, ...]
     args: tuple[str | int, ...]
     durable: bool = False
+    packed_keys: bytes | None = None
 
     @property
     def evalsha(self) -> tuple[str | int, ...]:
@@ -67,9 +65,24 @@ class Call(NamedTuple):
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
     @property
+    def packed(self) -> bytes | None:
+        """`evalsha` as it goes over the wire, for a client that encodes in UTF-8; None for redis-py to pack it."""
+        if self.packed_keys is None:
+            return None
+        words = 3 + len(self.keys) + len(self.args)
+        return b"*%d\r\n%b%b%b" % (words, self.script.packed, self.packed_keys, packed(self.args))
+
+    @property
     def eval(self) -> tuple[str | int, ...]:
         """The command that runs the script by its text, for a server that does not know it yet."""
         return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
+
+
+class Acknowledged(NamedTuple):
+    """The reply to a durable call that granted the lock: the fence, and what the server said of the copies."""
+
+    fence: int
+    copies: object
 
 
 class Sleep(NamedTuple):
@@ -106,25 +119,28 @@ def new_token() -> str:
     return f"palaver-{os.getpid():x}-{os.urandom(8).hex()}"
 
 
+def _call(script: Script, terms: Terms, *args: str | int, durable: bool = False) -> Call:
+    return Call(script, terms.keys.declared, args, durable, terms.keys.packed)
+
+
 def release_call(terms: Terms, token: str) -> Call:
     """Give the lock back."""
-    return Call(RELEASE, terms.keys.declared, (token, terms.claim_ms, _GONE_MS, "release"))
+    return _call(RELEASE, terms, token, _GONE_MS, terms.claim_ms)
 
 
 def abandon_call(terms: Terms, token: str) -> Call:
     """Make sure that nothing is left of the attempt with this token, whether or not it was executed."""
-    remembered = milliseconds(max(60.0, terms.ttl))
-    return Call(RELEASE, terms.keys.declared, (token, terms.claim_ms, remembered, "abandon"))
+    return _call(ABANDON, terms, token, milliseconds(max(60.0, terms.ttl)), terms.claim_ms)
 
 
 def extend_call(terms: Terms, token: str, ttl: float) -> Call:
     """Let the hold end `ttl` seconds from when the server reads this."""
-    return Call(EXTEND, terms.keys.declared, (token, milliseconds(ttl), milliseconds(FENCE_SECONDS + ttl)))
+    return _call(EXTEND, terms, token, milliseconds(ttl), fence_milliseconds(ttl))
 
 
 def raise_fence_call(terms: Terms, token: str, fence: int) -> Call:
     """Make a fence known to a server that granted the lock to `token`."""
-    return Call(RAISE_FENCE, terms.keys.declared, (token, fence, milliseconds(FENCE_SECONDS + terms.ttl)))
+    return _call(RAISE_FENCE, terms, token, fence, terms.fence_ms)
 
 
 class Attempt:
@@ -149,41 +165,41 @@ class Attempt:
 
     def _once(self) -> Steps:
         sent = self._clock()
-        status, number, _ = self._read((yield self.call(Mode.TRY)), sent)
-        if status is not AcquireReply.GRANTED:
+        fence = self._fence((yield self.call(Mode.TRY)), sent)
+        if fence is None:
             return None
-        grant = self.valid(sent, number)
+        grant = self.valid(sent, fence)
         if grant is None:
             yield self.give_up()
         return grant
 
     def _queue(self, timeout: float | None) -> Steps:
-        until = None if timeout is None else self._clock() + timeout
         sent = self._clock()
+        until = None if timeout is None else sent + timeout
         reply = yield self.call(Mode.WAIT)
         while True:
-            status, number, ticket = self._read(reply, sent)
-            if status in _WAITS:
-                if until is not None and self._ticket and self._clock() >= until:
-                    yield self.give_up()
-                    return None
-                first, self._ticket = not self._ticket, ticket
-                if first and status is AcquireReply.BUSY and self._may_ask_ahead(number / 1000):
-                    sent = self._clock()
-                    reply = yield self._sleep_and_ask(number / 1000, until)
-                    if reply is not None:
-                        continue
-                elif not (yield from self._sleep(number / 1000, until, exact=status is AcquireReply.BUSY_ENDING)):
-                    yield self.give_up()
-                    return None
-            else:
-                grant = self.valid(sent, number) if status is AcquireReply.GRANTED else None
-                if grant is not None:
-                    return grant
-                # The answer took longer than the lease lasts: it is worth nothing. Its token is spent.
+            fence = self._fence(reply, sent)
+            if fence is not None and (grant := self.valid(sent, fence)) is not None:
+                return grant
+            busy = None if fence is not None else _busy(reply)
+            if busy is None:
+                # The token is spent: it was given up, or the answer took longer than the lease lasts.
                 yield self.give_up()
                 self.token = new_token()
                 if until is not None and self._clock() >= until:
+                    return None
+            else:
+                if until is not None and self._ticket and self._clock() >= until:
+                    yield self.give_up()
+                    return None
+                first, self._ticket = not self._ticket, busy.ticket
+                if first and not busy.exact and self._may_ask_ahead(busy.seconds):
+                    sent = self._clock()
+                    reply = yield self._sleep_and_ask(busy.seconds, until)
+                    if reply is not None:
+                        continue
+                elif not (yield from self._sleep(busy.seconds, until, exact=busy.exact)):
+                    yield self.give_up()
                     return None
             sent = self._clock()
             reply = yield self.call(Mode.WAIT)
@@ -216,15 +232,15 @@ class Attempt:
                 return until is None or message is not None or self._clock() < until
             wake, exact = self._clock() + look, True
 
-    def _read(self, reply: object, sent: float) -> tuple[AcquireReply, int, int]:
-        """The script's three numbers; behind a grant there is the reply to the durability command, if one was sent."""
-        assert isinstance(reply, list | tuple)
-        status, number, ticket, *copies = reply
-        if copies and self._terms.durability is not None:
-            acknowledged, required = self._terms.durability.acknowledged(copies[0])
+    def _fence(self, reply: object, sent: float) -> int | None:
+        """The fence if the script granted the lock; with what the durability command said, if that was sent too."""
+        if isinstance(reply, Acknowledged):
+            assert self._terms.durability is not None
+            acknowledged, required = self._terms.durability.acknowledged(reply.copies)
             if acknowledged < required:
                 raise NotDurableError(self._terms.name, acknowledged, required, self._clock() - sent)
-        return AcquireReply(status), number, ticket
+            return reply.fence
+        return reply if isinstance(reply, int) else None
 
     def valid(self, sent: float, fence: int) -> Grant | None:
         """The grant, if the answer to a request sent at `sent` came before the lease is over."""
@@ -236,8 +252,29 @@ class Attempt:
     def call(self, mode: Mode) -> Call:
         """Ask once."""
         terms = self._terms
-        args = (self.token, terms.ttl_ms, mode.value, terms.claim_ms, self._lowest_fence, self._ticket)
-        return Call(ACQUIRE, terms.keys.declared, args, durable=terms.durability is not None)
+        return _call(
+            ACQUIRE,
+            terms,
+            *(self.token, terms.ttl_ms, terms.fence_ms, self._lowest_fence, mode.value, terms.claim_ms, self._ticket),
+            durable=terms.durability is not None,
+        )
+
+
+class _Busy(NamedTuple):
+    """How long to wait, and the place in the queue."""
+
+    seconds: float
+    ticket: int
+    exact: bool
+
+
+def _busy(reply: object) -> _Busy | None:
+    """The acquire script's reply if another has the lock; None if the token was given up before."""
+    assert isinstance(reply, list | tuple)
+    status, wait_ms, ticket = AcquireReply(reply[0]), reply[1], reply[2]
+    if status is AcquireReply.GIVEN_UP:
+        return None
+    return _Busy(wait_ms / 1000, ticket, exact=status is AcquireReply.BUSY_ENDING)
 
 
 def _look_seconds(message: object) -> float | None:

@@ -6,6 +6,8 @@ hash tag that hashes like the name (Redis Cluster specification, "Hash tags").
 
 from dataclasses import dataclass
 
+from palaver.lock.wire import packed
+
 
 def hash_tag(key: str) -> str | None:
     """The part of `key` that a cluster hashes, or None if it hashes the whole key."""
@@ -38,6 +40,8 @@ class LockKeys:
     queue: str
     declared: tuple[str, str, str]
     """What every script is given as KEYS."""
+    packed: bytes
+    """The same, behind their number, as it goes over the wire."""
 
     @classmethod
     def of(cls, name: str) -> "LockKeys":
@@ -51,7 +55,8 @@ class LockKeys:
         if not name:
             raise ValueError("the lock's name must not be empty")
         fence, queue = beside(name, "fence"), beside(name, "queue")
-        return cls(name, fence, queue, declared=(name, fence, queue))
+        declared = (name, fence, queue)
+        return cls(name, fence, queue, declared, packed=packed((len(declared), *declared)))
 
     def wake(self, token: str) -> str:
         """The list that the waiter with this token blocks on."""

@@ -79,7 +79,7 @@ class _QuorumCore:
         attempt = Attempt(self.terms, self._clock)
         sent = self._clock()
         replies = (yield self.everywhere(attempt.call(Mode.TRY))) or []
-        fences = [reply[1] for reply in replies if reply is not None and reply[0] == 1]
+        fences = [reply for reply in replies if isinstance(reply, int)]
         if len(fences) >= self.majority:
             fence = max(fences)
             raised = yield self.everywhere(raise_fence_call(self.terms, attempt.token, fence))

@@ -10,19 +10,23 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
+from palaver.lock.wire import packed
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script's text and the hash that EVALSHA knows it by."""
+    """A script's text, the hash that EVALSHA knows it by, and that command's two words as they go over the wire."""
 
     text: str
     sha: str
+    packed: bytes
 
     @classmethod
     def of(cls, text: str) -> "Script":
         """The script with this text."""
         # SHA-1 is the server's name for a script, not a protection.
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        return cls(text, sha, packed(("EVALSHA", sha)))
 
 
 def _read(name: str) -> str:
@@ -35,6 +39,7 @@ def _with_common(name: str) -> Script:
 
 ACQUIRE = _with_common("acquire")
 RELEASE = _with_common("release")
+ABANDON = _with_common("abandon")
 EXTEND = _with_common("extend")
 RAISE_FENCE = Script.of(_read("raise_fence"))
 

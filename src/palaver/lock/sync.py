@@ -15,6 +15,7 @@ from redis.cluster import RedisCluster
 from palaver.lock.client import UNHEARD, Reply, SyncClient, run
 from palaver.lock.core import (
     LOSS_BY_REPLY,
+    Acknowledged,
     Attempt,
     Call,
     Clock,
@@ -41,10 +42,10 @@ def run_durable(client: SyncClient, call: Call, durability: Durability) -> Reply
         except redis.exceptions.NoScriptError:
             connection.send_command(*call.eval)
             reply = connection.read_response()
-        if reply[0] != 1:
+        if not isinstance(reply, int):
             return reply
         connection.send_command(*durability.command)
-        return [*reply, connection.read_response(timeout=durability.timeout + 5.0)]
+        return Acknowledged(reply, connection.read_response(timeout=durability.timeout + 5.0))
 
 
 def _undo(client: SyncClient, call: Call, error: BaseException) -> bool:

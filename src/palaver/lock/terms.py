@@ -60,6 +60,11 @@ def milliseconds(value: float) -> int:
     return max(1, round(value * 1000))
 
 
+def fence_milliseconds(ttl: float) -> int:
+    """How long the fence of a lease of `ttl` seconds is kept."""
+    return milliseconds(FENCE_SECONDS + ttl)
+
+
 def drift_seconds(ttl: float) -> float:
     """What is taken off a lease for the two clocks' different rates: 1 % and a millisecond, at most half the lease.
 
@@ -115,6 +120,7 @@ class Terms:
     durability: Durability | None
     ttl_ms: int
     claim_ms: int
+    fence_ms: int
 
     @classmethod
     def of(
@@ -148,6 +154,7 @@ class Terms:
             durability=durability,
             ttl_ms=milliseconds(lasting),
             claim_ms=milliseconds(claiming),
+            fence_ms=fence_milliseconds(lasting),
         )
 
     @property

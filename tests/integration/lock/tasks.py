@@ -17,9 +17,9 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def waiting(client: redis.asyncio.Redis, number: int) -> None:
+async def waiting(client: redis.asyncio.Redis, number: int, queue: str = QUEUE) -> None:
     async def so_many() -> bool:
-        return int(await client.zcard(QUEUE)) == number
+        return int(await client.zcard(queue)) == number
 
     await until(so_many)
 

@@ -52,6 +52,18 @@ async def test_one_tasks_late_release_leaves_the_others_lock_alone(client: redis
     assert await client.get("name") == second.token.encode()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+async def test_a_name_is_encoded_as_the_client_encodes(valkey: Valkey, encoding: str) -> None:
+    async with redis.asyncio.Redis(host=valkey.host, port=valkey.port, encoding=encoding) as client:
+        lock = DistributedLock(client, "schloß")
+        async with lock as lease:
+            assert await client.get("schloß".encode(encoding)) == lease.token.encode()
+            waiter = asyncio.create_task(lock.acquire())
+            await waiting(client, 1, queue="palaver:{schloß}:queue")
+        await (await waiter).release()
+        assert not await client.exists("schloß")
+
+
 async def test_timeout_try_and_extend_are_as_for_threads(client: redis.asyncio.Redis) -> None:
     lock = DistributedLock(client, "name", ttl=5)
     lease = await lock.acquire()

@@ -44,6 +44,12 @@ def test_a_holder_learns_that_the_server_forgot_it_and_another_has_the_lock(own_
             assert caught.value.reason is reason
 
 
+def test_the_last_fence_is_remembered_for_a_day_and_not_for_ever(client: redis.Redis) -> None:
+    day_ms = 24 * 60 * 60 * 1000
+    DistributedLock(client, "name", ttl=10).acquire().release()
+    assert day_ms < client.pttl("palaver:{name}:fence") <= day_ms + 10_000
+
+
 def test_a_fence_rises_though_the_clock_was_set_back(client: redis.Redis) -> None:
     future = 4_000_000_000_000_000
     client.set("palaver:{name}:fence", future)

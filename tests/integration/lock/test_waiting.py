@@ -19,6 +19,14 @@ from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
 
+TERMS = Terms.of("name", ttl=30, renew=False, max_hold=None, claim=1, durability=None)
+
+
+def asked(client: redis.Redis, attempt: Attempt) -> tuple[AcquireReply, int]:
+    reply = run_text(client, attempt.call(Mode.WAIT))
+    assert isinstance(reply, list)
+    return AcquireReply(reply[0]), reply[1]
+
 
 # Waiting
 
@@ -55,8 +63,7 @@ def test_nobody_jumps_the_queue(client: redis.Redis) -> None:
 
 def test_a_waiter_keeps_its_place_when_the_queue_is_lost(client: redis.Redis) -> None:
     holder = DistributedLock(client, "name").acquire()
-    terms = Terms.of("name", ttl=30, renew=False, max_hold=None, claim=1, durability=None)
-    attempts = [Attempt(terms, time.monotonic) for _ in range(2)]
+    attempts = [Attempt(TERMS, time.monotonic) for _ in range(2)]
     machines = [attempt.steps(None) for attempt in attempts]
     for machine in machines:
         request = next(machine)
@@ -102,13 +109,44 @@ def test_a_waiter_of_a_holder_that_got_it_while_the_waiter_slept_takes_over_in_t
 def test_only_the_first_in_line_times_the_end_of_the_hold(client: redis.Redis) -> None:
     """Or all of them would open new connections when a holder dies."""
     DistributedLock(client, "name", ttl=0.6).acquire()
-    terms = Terms.of("name", ttl=30, renew=False, max_hold=None, claim=1, durability=None)
-    statuses = []
-    for _ in range(3):
-        reply = run_text(client, Attempt(terms, time.monotonic).call(Mode.WAIT))
-        assert isinstance(reply, list)
-        statuses.append(AcquireReply(reply[0]))
+    statuses = [asked(client, Attempt(TERMS, time.monotonic))[0] for _ in range(3)]
     assert statuses == [AcquireReply.BUSY_ENDING, AcquireReply.BUSY, AcquireReply.BUSY]
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "asked_before", "status", "longest_ms"),
+    [
+        (5_000, False, AcquireReply.BUSY, 900),
+        (950, False, AcquireReply.BUSY_ENDING, 951),
+        (20_000, True, AcquireReply.BUSY, 12_000),
+        (12_050, True, AcquireReply.BUSY_ENDING, 12_051),
+    ],
+)
+def test_a_wait_that_might_not_be_over_when_the_hold_is_ends_exactly_then(
+    client: redis.Redis, left_ms: int, asked_before: bool, status: AcquireReply, longest_ms: int
+) -> None:
+    """The server ends a wait up to a tenth of a second late, so one that ends a little before the hold is too long."""
+    attempt = Attempt(TERMS, time.monotonic)
+    client.set("name", "palaver-another", px=left_ms)
+    if asked_before:
+        steps = attempt.steps(None)
+        assert isinstance(next(steps), Call)
+        steps.send(run_text(client, attempt.call(Mode.WAIT)))
+    answer, wait_ms = asked(client, attempt)
+    assert answer is status
+    assert longest_ms - 45 < wait_ms <= longest_ms
+
+
+def test_who_becomes_first_because_another_gave_up_is_told_when_the_hold_ends(client: redis.Redis) -> None:
+    client.set("name", "palaver-another", px=600)
+    first, second = (Attempt(TERMS, time.monotonic) for _ in range(2))
+    assert [asked(client, attempt)[0] for attempt in (first, second)] == [AcquireReply.BUSY_ENDING, AcquireReply.BUSY]
+    run_text(client, first.give_up())
+    message = client.lpop(f"palaver:{{name}}:queue:wake:{second.token}")
+    assert isinstance(message, bytes)
+    word, _, left_ms = message.partition(b":")
+    assert word == b"look"
+    assert 0 < int(left_ms) <= 601
 
 
 def test_a_wait_that_is_ended_here_leaves_nothing_for_the_next_user_of_its_connection(client: redis.Redis) -> None:
@@ -233,6 +271,21 @@ def test_an_interrupt_while_waiting_leaves_nothing(client: redis.Redis) -> None:
 
 
 # Clients
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_is_encoded_as_the_client_encodes(valkey: Valkey, encoding: str) -> None:
+    name = "schloß"
+    with valkey.client(encoding=encoding) as client:
+        lock = DistributedLock(client, name)
+        lease = lock.acquire()
+        assert client.get(name) == lease.token.encode()
+        waiter = Waiter(lock)
+        until(lambda: queue_length(client, name) == 1)
+        lease.release()
+        assert waiter.granted.wait(DEADLINE_SECONDS)
+        waiter.end()
+        assert not client.exists(name)
 
 
 @pytest.mark.parametrize("decode_responses", [False, True])

@@ -4,10 +4,11 @@ import pytest
 
 from palaver.lock import Durability
 from palaver.lock.core import Attempt, Call, Grant, Request, Sleep, Steps
+from palaver.lock.scripts import ABANDON
 from palaver.lock.terms import Terms, drift_seconds
 
 TTL = 20.0
-BUSY, GRANTED, BUSY_ENDING = 0, 1, 3
+BUSY, BUSY_ENDING = 0, 3
 TICKET = 7
 
 
@@ -44,7 +45,7 @@ def test_a_short_first_wait_carries_the_claim_and_the_lease_counts_from_before_i
     assert wait.then.args[-1] == TICKET, "it asks with its place in the queue"
     asked = driven.now
     driven.now += 0.9
-    grant = driven.ends([GRANTED, 42, 0])
+    grant = driven.ends(42)
     assert grant is not None
     assert grant.deadline == asked + TTL - drift_seconds(TTL), "not from when the answer came"
 
@@ -53,9 +54,9 @@ def test_a_claim_that_was_answered_too_late_is_given_back() -> None:
     driven = Driven()
     driven.answer(busy(1))
     driven.now += TTL
-    given_up = driven.answer([GRANTED, 42, 0])
+    given_up = driven.answer(42)
     assert isinstance(given_up, Call)
-    assert given_up.args[-1] == "abandon"
+    assert given_up.script is ABANDON
 
 
 def test_a_first_wait_that_would_cost_the_lease_too_much_is_only_a_wait() -> None:
@@ -114,7 +115,7 @@ def test_when_the_callers_time_is_over_it_gives_up(seconds: float) -> None:
     driven.now += 0.3
     given_up = driven.answer(busy(8) if wait.then is not None else None)
     assert isinstance(given_up, Call)
-    assert given_up.args[-1] == "abandon"
+    assert given_up.script is ABANDON
     assert driven.ends(2) is None
 
 
@@ -122,4 +123,4 @@ def test_an_answer_that_came_with_the_end_of_the_callers_time_counts() -> None:
     driven = Driven(timeout=0.3)
     driven.answer(busy(1))
     driven.now += 0.3
-    assert driven.ends([GRANTED, 42, 0]) is not None
+    assert driven.ends(42) is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from palaver.lock import DistributedLock, Durability, FencedWriter, aio
 from palaver.lock.keys import LockKeys, beside, hash_tag
-from palaver.lock.terms import drift_seconds, milliseconds
+from palaver.lock.terms import Terms, drift_seconds, milliseconds
 
 BAD_DURATIONS = [True, "1", None, float("nan"), float("inf"), -1, 0, 0.0001, timedelta(0)]
 
@@ -86,7 +86,7 @@ def test_keys_stay_in_the_slot_of_the_name() -> None:
         beside("{}x", "fence")
 
 
-def test_the_fence_outlives_every_lease_the_script_was_told_of() -> None:
-    from palaver.lock import scripts, terms
-
-    assert f"FENCE_MS = {milliseconds(terms.FENCE_SECONDS)}" in scripts.ACQUIRE.text
+@pytest.mark.parametrize("ttl", [0.001, 10, 1_000_000])
+def test_a_fence_is_kept_for_a_day_longer_than_its_lease(ttl: float) -> None:
+    terms = Terms.of("name", ttl=ttl, renew=False, max_hold=None, claim=1, durability=None)
+    assert terms.fence_ms == terms.ttl_ms + 24 * 60 * 60 * 1000

@@ -3,7 +3,7 @@
 -- KEYS[1] the lock: a plain string, the holder's token, always with a time to live
 -- KEYS[2] the fence: the last one given out for this lock; outlives holders, but not for ever
 -- KEYS[3] the queue: a sorted set of waiting tokens by their ticket (arrival in microseconds)
--- Beside the queue, in the same slot: ":awake" (token -> until when it sleeps, in milliseconds) and ":wake:<token>"
+-- Beside the queue, in the same slot: ":awake" (token -> when it looks at the latest, in milliseconds) and ":wake:<token>"
 -- (the list a waiter blocks on); beside the fence ":gone:<token>" (tokens that were released or given up).
 --
 -- Invariants: the lock is only ever written by one SET with PX, so that it cannot be left without an end; the lock
@@ -13,6 +13,7 @@ local AWAKE, WAKE, GONE = QUEUE .. ':awake', QUEUE .. ':wake:', FENCE .. ':gone:
 local SIGNAL_MS = 30000 -- how long an unread signal is kept
 local LATE_MS = 3000    -- a waiter this late for its own check is taken for dead
 local SLACK_MS = 20     -- a waiter that wakes this soon after an expiry needs no reminder
+local TICK_MS = 100     -- the server ends a wait this late: it looks ten times a second
 
 local function now_us()
   local time = redis.call('TIME')
@@ -29,7 +30,7 @@ local function forget_waiter(token)
   redis.call('HDEL', AWAKE, token)
 end
 
--- The first living waiter and until when it sleeps; dead ones before it are dropped.
+-- The first living waiter and when it looks at the latest; dead ones before it are dropped.
 local function first_waiter(now_ms)
   while true do
     local first = redis.call('ZRANGE', QUEUE, 0, 0)[1]
