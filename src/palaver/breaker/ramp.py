@@ -17,7 +17,7 @@ class Ramp:
 
     def __init__(self, length: float | None) -> None:
         self._length = length
-        self._credit = 0.0
+        self._credit: float  # set by `start`; nobody is admitted by it before
         self.until = -inf
 
     @property

@@ -19,23 +19,23 @@ class Opening(NamedTuple):
     transition: Transition
     previous: float | None
     """The wait of the opening before, if the circuit was not stable in between."""
-    asked: float | None
-    """How long the server asked to be left alone, from the opening on."""
+    asked: float
+    """How long the server asked to be left alone, from the opening on; below 0 if that is over, or was never."""
 
 
 class Rest:
     """The waits of one circuit."""
 
-    __slots__ = ("_asked_until", "_cap", "_claimed", "attempt", "pending", "until", "wait")
+    __slots__ = ("_asked_until", "_cap", "_unclaimed", "attempt", "pending", "until", "wait")
 
     def __init__(self, cap: float) -> None:
         self._cap = cap
         self._asked_until = -inf
-        self._claimed = True
         self.attempt = 0
         self.wait: float | None = None
         self.until = -inf
         self.pending: Opening | None = None
+        self._unclaimed: Opening | None = None
 
     def ask(self, until: float) -> None:
         """Note until when the server wants to be left alone."""
@@ -50,17 +50,13 @@ class Rest:
 
     def await_decision(self, transition: Transition) -> None:
         """Keep the opening that `begin` counted until its wait is decided."""
-        asked = self._asked_until - transition.at
+        self.pending = self._unclaimed = Opening(transition, self.wait, self._asked_until - transition.at)
         self._asked_until = -inf
-        self.pending = Opening(transition, self.wait, asked if asked > 0 else None)
-        self._claimed = False
 
     def claim(self) -> Opening | None:
         """Hand out the pending opening, once."""
-        if self._claimed:
-            return None
-        self._claimed = True
-        return self.pending
+        opening, self._unclaimed = self._unclaimed, None
+        return opening
 
     def decide(self, opening: Opening, wait: float) -> Transition | None:
         """Set the wait of a pending opening and return its transition; None if it has been settled meanwhile.
@@ -70,12 +66,10 @@ class Rest:
         """
         if self.pending is not opening:
             return None
-        self.pending = None
-        if opening.asked is not None:
-            wait = max(wait, min(opening.asked, self._cap))
-        self.wait = wait
-        self.until = opening.transition.at + wait
-        return opening.transition._replace(wait=wait)
+        self.pending = self._unclaimed = None
+        self.wait = max(wait, min(opening.asked, self._cap))
+        self.until = opening.transition.at + self.wait
+        return opening.transition._replace(wait=self.wait)
 
     def decide_provisionally(self) -> Transition | None:
         """Let the provisional wait stand, because the circuit moves on before anybody has decided."""

@@ -89,6 +89,7 @@ def test_a_new_circuit_wants_holds_and_grants_nothing() -> None:
     assert (core.wanted, core.held, core.observed, core.grants, core.rest.attempt) == (False, False, False, None, 0)
     assert (core.opens, core.transitions, core.streak, core.since, core.last_success_at) == (0, 0, 0, 7.0, None)
     assert core.door is core.era
+    assert core.rest.until <= core.since, "there is nothing to wait for"
 
 
 def test_a_sample_that_arrives_after_its_era_is_late() -> None:
@@ -208,6 +209,15 @@ class TestProbes:
         assert opening is not None
         core.decide(opening, 20.0)
         assert core.rest.until == 70.0
+
+    def test_also_less_than_a_second_is_asked_for(self) -> None:
+        for asked, until in ((0.5, 0.5), (0.1, 0.2)):
+            core = Core(Config(failure_threshold=1), 0.0)
+            fail(core, 0.0, asked=asked)
+            opening = core.rest.claim()
+            assert opening is not None
+            core.decide(opening, 0.2)
+            assert core.rest.until == until
 
     def test_a_slow_probe_reopens_only_if_a_rule_looks_at_slow_calls(self) -> None:
         for rule, state in (
