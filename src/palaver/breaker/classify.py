@@ -30,13 +30,13 @@ class Classifier:
 
     def __init__(self, failures: Matcher, ignore: Matcher, unreachable: Matcher) -> None:
         self._failures, self._ignore, self._unreachable = failures, ignore, unreachable
-        # The default needs one isinstance; everything else takes the long way.
+        # The default needs one isinstance; everything else takes the long way, also groups of other than exceptions.
         self._all_exceptions_fail = failures == (Exception,) and ignore == () and unreachable == ()
 
     def __call__(self, error: BaseException) -> Outcome:
         """Classify one exception."""
-        if self._all_exceptions_fail:
-            return FAILURE if isinstance(error, Exception) else CANCELLED
+        if self._all_exceptions_fail and isinstance(error, Exception):
+            return FAILURE
         if _matches(error, self._ignore, every=True, default=False):
             return IGNORED
         if _matches(error, self._unreachable, every=False, default=False):

@@ -137,9 +137,9 @@ class Latency(NamedTuple):
             return None
         for count, high in zip(self.counts, (*self.bounds, inf), strict=True):
             if count and seen + count >= rank:
-                return low if high == inf else low + (high - low) * max(0.0, rank - seen) / count
+                break
             seen, low = seen + count, high
-        return self.bounds[-1]
+        return low if high == inf else low + (high - low) * max(0.0, rank - seen) / count
 
     @property
     def p50(self) -> float | None:

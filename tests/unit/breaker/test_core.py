@@ -243,6 +243,20 @@ class TestProbes:
         core.renew(lease, 17.0)
         assert (core.state, core.since) == (State.OPEN, 17.0)
 
+    def test_a_lease_gives_its_place_back_once(self, core: Core) -> None:
+        lease = admitted(core, 10.0)
+        core.settle(lease, Outcome.CANCELLED, 0.0, 11.0)
+        core.settle(lease, Outcome.SUCCESS, 0.0, 11.0)
+        assert (core.state, core.tally.late) == (State.HALF_OPEN, 1)
+
+    def test_the_first_of_several_leases_to_run_out_ends_the_round(self) -> None:
+        core = half_open(Config(failure_threshold=1, probe_timeout=4, close_after=2, probe_concurrency=2))
+        admitted(core, 10.0)
+        admitted(core, 12.0)
+        assert core.retry_after(13.0) == 1.0
+        core.advance(14.0)
+        assert (core.state, core.since) == (State.OPEN, 14.0)
+
     @pytest.mark.parametrize("at_once", [1, 2])
     def test_no_more_probes_are_under_way_at_once_than_permitted(self, at_once: int) -> None:
         core = half_open(Config(failure_threshold=1, close_after=4, probe_concurrency=at_once))

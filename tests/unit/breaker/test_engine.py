@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from palaver.breaker import CircuitBreaker, CircuitOpenError, State, failure_rate, seconds
+from palaver.breaker import CircuitBreaker, CircuitOpenError, State, failure_rate, last, seconds, slow_rate
 from palaver.breaker.engine import Engine
 from palaver.breaker.states import Outcome
 from palaver.breaker.testing import FakeClock
@@ -148,6 +148,17 @@ def test_a_listener_that_stops_the_program_stops_no_later_news(breaker: CircuitB
     assert heard == [State.OPEN, State.CLOSED]
 
 
+def test_a_call_that_was_forgotten_is_cancelled_and_took_no_time(clock: FakeClock) -> None:
+    slow = slow_rate(1, over=last(5), min_calls=5)
+    breaker = CircuitBreaker(trip=slow, slow_after=1, count_cancelled_after=0.5, hang_after=60, clock=clock)
+    permit = breaker.acquire()
+    clock.advance(10)
+    with pytest.warns(ResourceWarning):
+        del permit
+    snapshot = breaker.snapshot()
+    assert (snapshot.outcomes[Outcome.CANCELLED], snapshot.slow_calls, snapshot.in_flight) == (1, 0, 0)
+
+
 def test_what_the_garbage_collector_drops_is_bounded(breaker: CircuitBreaker) -> None:
     engine: Engine = breaker.engine
     ticket: Any = object()
@@ -172,3 +183,18 @@ def test_a_success_at_the_edge_of_a_slice_belongs_to_the_next_one(clock: FakeClo
     succeed(breaker, clock)
     clock.advance(9)
     assert breaker.snapshot().calls == 1
+
+
+def test_an_admission_that_finds_a_lease_run_out_has_the_wait_decided_and_told(clock: FakeClock) -> None:
+    waits = iter([10.0, 20.0])
+    breaker = CircuitBreaker(failure_threshold=1, probe_timeout=4, open_for=lambda _: next(waits), clock=clock)
+    told: list[float | None] = []
+    breaker.engine.add_listener(lambda change: told.append(change.wait) if change.after is State.OPEN else None)
+    fail(breaker)
+    clock.advance(10)
+    probe = breaker.acquire()
+    clock.advance(4.5)
+    with pytest.raises(CircuitOpenError):
+        breaker.acquire()
+    assert told == [10.0, 20.0]
+    probe.release()
