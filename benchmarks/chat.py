@@ -35,6 +35,7 @@ import msgspec
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "chat_load" / "peers"
 SERVER_CORE, GENERATOR_CORE = "0", "1"
+FROZEN = 100  # members that stop reading, of 1,000
 _MEASURED = ("server", "generator")
 Result = dict[str, Any]
 
@@ -69,6 +70,8 @@ SERVERS: Mapping[str, Server] = {
         _palaver("sqlite", "palaver"),
         _palaver("sqlite", "palaver-cid", "--cid=1"),
         _palaver("memory", "palaver-memory"),
+        _palaver("sqlite", "palaver-frozen", f"--frozen={FROZEN}"),
+        _palaver("memory", "palaver-memory-frozen", f"--frozen={FROZEN}"),
         Server("ws", ("node", str(PEERS / "ws.js"), "{port}"), "relay"),
         Server("ws-tuned", ("node", str(PEERS / "ws_tuned.js"), "{port}"), "relay"),
         Server("socket.io", ("node", str(PEERS / "socketio.js"), "{port}"), "socketio"),
@@ -163,12 +166,17 @@ def _rss_kb(pid: int) -> int:
     raise RuntimeError(f"process {pid} has no VmRSS")
 
 
-def _mean_batch(port: int) -> float:
-    """How many jobs one commit of our server had."""
+def _metrics(port: int) -> dict[str, float]:
+    """What our server tells about itself, without its histograms' buckets."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
-    numbers = dict(line.rsplit(" ", 1) for line in lines if line.startswith("palaver_log_batch_jobs_"))
-    return float(numbers["palaver_log_batch_jobs_sum"]) / max(1.0, float(numbers["palaver_log_batch_jobs_count"]))
+    pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("palaver_") and "{" not in line)
+    return {name: float(value) for name, value in pairs}
+
+
+def _mean_batch(metrics: Mapping[str, float]) -> float:
+    """How many jobs one commit of our server had."""
+    return metrics["palaver_log_batch_jobs_sum"] / max(1.0, metrics["palaver_log_batch_jobs_count"])
 
 
 class Bench:
@@ -209,7 +217,11 @@ class Bench:
             result: Result = json.loads(output.splitlines()[-1])
             result["kb_per_connection"] = round((full_kb - empty_kb) / result["connected"], 2)
             if server.dialect == "palaver":
-                result["mean_batch"] = self._batch = round(_mean_batch(port), 1)
+                metrics = _metrics(port)
+                result["mean_batch"] = self._batch = round(_mean_batch(metrics), 1)
+                result["lagged"] = metrics["palaver_lagged_total"]
+                if "frozen" in name and result["lagged"] < FROZEN:
+                    raise RuntimeError("not every frozen member lags: the kernel took what --fill sent")
             return result
 
     def _command(self, server: Server, port: int, pid: int, arguments: Sequence[str]) -> list[str]:
@@ -320,7 +332,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = read_rows()
     parser.add_argument("rows", nargs="*", metavar="row", help=f"some of {', '.join(known)}; all without")
-    parser.add_argument("--quick", action="store_true", help="about three minutes: short runs, so a wider spread")
+    parser.add_argument("--quick", action="store_true", help="about five minutes: short runs, so a wider spread")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="measured seconds of each run: 3, or 1 with --quick")
     given = parser.parse_args()

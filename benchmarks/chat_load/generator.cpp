@@ -8,6 +8,10 @@
 //   connect                                                 until all have joined; nothing is sent
 //   idle                                                    as connect, then wait for a line on stdin
 //
+// With --frozen N the last N connections read nothing any more once all have joined; with --fill N so many messages of
+// nearly 4,000 characters are sent before the warm-up, each when the one before has arrived, so that the kernel's buffers
+// of those that are frozen are full when it is measured.
+//
 // With --server-pid, the CPU time of that process is measured over exactly the measured span, all its threads together.
 // Guests are called --name and a number; --cid 1 gives each send of Palaver's dialect a `cid`, as its clients do.
 //
@@ -45,7 +49,8 @@ static uint64_t now_ns() {
 
 struct Options {
   string dialect = "palaver", mode = "closed", name = "g";
-  int port = 0, connections = 1, rooms = 1, publishers = 1, in_flight = 1, connecting = 64, cid = 0, server_pid = 0;
+  int port = 0, connections = 1, rooms = 1, publishers = 1, in_flight = 1, connecting = 64, cid = 0, server_pid = 0,
+      frozen = 0, fill = 0;
   double rate = 0, seconds = 5, warmup = 1;
 } opt;
 
@@ -133,7 +138,7 @@ static void say(Connection& c, string_view text) {
   flush(c);
 }
 
-static void send_message(Connection& c, uint64_t time) {
+static void send_message(Connection& c, uint64_t time, size_t padding = 0) {
   uint64_t number = first_message + messages.size();
   messages.push_back({time, 0, c.index});
   sent_total++;
@@ -150,7 +155,9 @@ static void send_message(Connection& c, uint64_t time) {
   else
     snprintf(frame, sizeof frame, R"(42["message",{"id":"%llu","room":"r%d","text":"%s"}])", (unsigned long long)number,
              c.room, text);
-  frame_into(c.out, frame);
+  string whole = frame;
+  if (padding) whole.insert(whole.rfind(" jumps over"), padding, 'x');
+  frame_into(c.out, whole);
 }
 
 static void become_ready(Connection& c) {
@@ -298,6 +305,10 @@ static void open_connection(int index) {
   if (c.fd < 0) fail("socket");
   int one = 1;
   setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  // Segments as of a real network: the kernel makes a socket's send buffer as large as some segments, and those of the
+  // loopback are so large that it would take megabytes for a member that reads nothing.
+  int segment = 1448;
+  if (index >= opt.connections - opt.frozen) setsockopt(c.fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
   sockaddr_in a{};
   a.sin_family = AF_INET;
   a.sin_port = htons(uint16_t(opt.port));
@@ -400,6 +411,33 @@ static double server_seconds() {
   return double(t.tv_sec) + double(t.tv_nsec) / 1e9;
 }
 
+// From here on these connections read nothing. What the kernel takes for them all the same is kept small.
+static void freeze() {
+  int small = 4096;
+  for (int i = opt.connections - opt.frozen; i < opt.connections; i++) {
+    setsockopt(connections[size_t(i)].fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_DEL, connections[size_t(i)].fd, nullptr) != 0) fail("epoll_ctl");
+    room_size[size_t(i % opt.rooms)]--;
+  }
+}
+
+static void fill() {
+  uint64_t deadline = now_ns() + 60ull * 1000000000ull;
+  for (int i = 0; i < opt.fill; i++) {
+    Connection& c = connections[size_t(i % opt.publishers)];
+    uint64_t number = first_message + messages.size();
+    send_message(c, now_ns(), 3900);
+    flush(c);
+    while (number >= first_message && messages[number - first_message].got != UINT32_MAX && !closed_by_peer && !errors) {
+      turn(10);
+      if (now_ns() > deadline) {
+        fprintf(stderr, "generator: message %d of --fill has not arrived\n", i);
+        exit(1);
+      }
+    }
+  }
+}
+
 static void start_closed_loop() {
   int senders = opt.mode == "durable" ? opt.connections : opt.publishers;
   int total = opt.mode == "durable" ? opt.in_flight * senders : opt.in_flight;
@@ -442,7 +480,7 @@ int main(int argc, char** argv) {
   number("port", opt.port), number("connections", opt.connections), number("rooms", opt.rooms);
   number("publishers", opt.publishers), number("in-flight", opt.in_flight), number("rate", opt.rate);
   number("seconds", opt.seconds), number("warmup", opt.warmup), number("connecting", opt.connecting);
-  number("cid", opt.cid), number("server-pid", opt.server_pid);
+  number("cid", opt.cid), number("server-pid", opt.server_pid), number("frozen", opt.frozen), number("fill", opt.fill);
   opt.seconds = std::min(opt.seconds, 120.0);
 
   rlimit files{};
@@ -473,6 +511,8 @@ int main(int argc, char** argv) {
     char byte;
     while (read(0, &byte, 1) < 0 && now_ns() < limit) turn(50);
   } else if (opt.mode != "connect") {
+    freeze();
+    fill();
     if (opt.mode != "open") start_closed_loop();
     run_until(now_ns() + uint64_t(opt.warmup * 1e9));
     measuring = true;
