@@ -76,7 +76,8 @@ def _members(thing: type) -> Iterator[tuple[str, str]]:
         if not cls.__module__.startswith("palaver.crdt"):
             continue
         for name, value in vars(cls).items():
-            if name.startswith("_") or name in seen:
+            # A slot that stands before a method keeps its description.
+            if name.startswith("_") or name in seen or inspect.ismemberdescriptor(value):
                 continue
             seen.add(name)
             if isinstance(value, property):

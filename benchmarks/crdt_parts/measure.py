@@ -20,7 +20,8 @@ from crdts import ORSet, ScalarClock
 from loro import ExportMode, LoroDoc
 from pycrdt import Doc, Map
 
-from palaver.crdt import Delta, HybridLogicalClock, LWWElementSet, decode_delta
+from palaver.crdt import HybridLogicalClock, LWWElementSet, decode_delta
+from palaver.crdt.delta import DeltaOfMany
 
 START_MS, DAY_MS = 1_795_000_000_000, 86_400_000
 Write = tuple[str, int, bool]
@@ -317,7 +318,7 @@ def small_delta(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]]:
             rng = random.Random(turn)
             rows = [(f"user:{rng.randrange(2 * count):07d}", (START_MS + DAY_MS) << 17 | turn) for _ in range(1000)]
             picked = dict(rows)
-            delta = Delta(tuple(picked), tuple(2 * stamp + 1 for stamp in picked.values()), 0)
+            delta = DeltaOfMany(0, tuple(picked), tuple(2 * stamp + 1 for stamp in picked.values()))
             gc.collect()
             began = time.perf_counter_ns()
             state.merge(delta)

@@ -4,90 +4,109 @@ A state is two dicts that share no element: `live` from members to their cells, 
 elements to theirs, which are even. So membership is a question to one dict, and the size is known.
 
 `join_few` walks the incoming cells and costs nothing for the size of the state; `join_many` lets the dicts themselves
-take the unions and then puts right what was newer here, which is quicker when the two sides are of like size. Both give
-the same state and the same changes; proofs/ runs both on symbolic cells.
+take the unions and then puts right what was newer here, which is quicker when the two sides are of like size. Both
+change the two dicts and never replace them, and both give the same state and the same changes; proofs/ runs both on
+symbolic cells. Broken off by an exception, `join_few` leaves each element joined or untouched, `join_many` leaves all
+untouched.
 """
 
 from collections.abc import Iterable
-from itertools import islice
-from typing import TypeVar
+from itertools import compress, islice
+from typing import Final, TypeVar
 
 from palaver.crdt.order import NOTHING
 
 E = TypeVar("E")
 
+# A loop in C asks for so many cells at once, so that several of them come from memory at the same time.
+_AT_ONCE: Final = 128
+
 
 def join_few(
     live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int]
 ) -> tuple[list[E], list[int], list[int]]:
-    """Join the cells into the state in place; return the changed elements, their cells before, and their cells now."""
+    """Join the cells into the state; return the changed elements, their cells before, and their cells now.
+
+    No element may occur twice.
+    """
     changed: list[E] = []
     before: list[int] = []
     now: list[int] = []
     live_cell, dead_cell = live.get, dead.get
-    for element, cell in zip(elements, cells, strict=True):
-        # A live cell is odd, so it is never zero.
-        known = live_cell(element) or dead_cell(element, NOTHING)
-        if cell > known:
-            if cell & 1:
-                live[element] = cell
-                if known > NOTHING and not known & 1:
-                    del dead[element]
-            else:
-                dead[element] = cell
-                if known & 1:
-                    del live[element]
-            changed.append(element)
-            before.append(known)
-            now.append(cell)
+    incoming, incoming_cells = iter(elements), iter(cells)
+    while some := list(islice(incoming, _AT_ONCE)):
+        members = list(map(live_cell, some))
+        for element, cell, member in zip(some, islice(incoming_cells, _AT_ONCE), members, strict=True):
+            # A live cell is odd, so it is never zero.
+            known = member or dead_cell(element, NOTHING)
+            if cell > known:
+                if cell & 1:
+                    live[element] = cell
+                    if known > NOTHING and not member:
+                        del dead[element]
+                else:
+                    dead[element] = cell
+                    if member:
+                        del live[element]
+                changed.append(element)
+                before.append(known)
+                now.append(cell)
     return changed, before, now
 
 
 def join_many(
-    live: dict[E, int], dead: dict[E, int], adds: dict[E, int], removes: dict[E, int]
-) -> tuple[dict[E, int], dict[E, int], list[E], list[int]]:
-    """Join `adds`, `removes` to `live`, `dead`; return both as new dicts, the changed elements, their cells now."""
-    joined_live, changed, now = _unite(live, adds)
-    joined_dead, changed_dead, now_dead = _unite(dead, removes)
-    leaving, returning = [], []
-    live_cell, add_cell = live.get, adds.get
-    for element, cell in removes.items():
-        known = live_cell(element)
-        if known is not None:
-            if cell > known:
-                leaving.append(element)
-            else:
-                del joined_dead[element]
-    for element, cell in dead.items():
-        add = add_cell(element)
-        if add is not None:
-            if add > cell:
-                returning.append(element)
-            else:
-                del joined_live[element]
+    live: dict[E, int], dead: dict[E, int], adds: dict[E, int], removes: dict[E, int], *, with_before: bool
+) -> tuple[list[E], list[int], list[int]]:
+    """Join the state of `adds` and `removes` into the state; return as `join_few`, the cells before only if asked."""
+    old_live, old_dead = live.copy(), dead.copy()
+    try:
+        changed, now = _unite_states(live, dead, (old_live, old_dead), adds, removes)
+    except BaseException:
+        # Half way some cells have gone back.
+        for side, old in ((live, old_live), (dead, old_dead)):
+            side.clear()
+            side.update(old)
+        raise
+    before = [old_live.get(name) or old_dead.get(name, NOTHING) for name in changed] if with_before else []
+    return changed, before, now
+
+
+def _unite_states(
+    live: dict[E, int],
+    dead: dict[E, int],
+    old: tuple[dict[E, int], dict[E, int]],
+    adds: dict[E, int],
+    removes: dict[E, int],
+) -> tuple[list[E], list[int]]:
+    old_live, old_dead = old
+    changed, now = _unite(live, old_live, adds)
+    changed_dead, now_dead = _unite(dead, old_dead, removes)
+    leaving, staying = _decide(removes, old_live)
+    buried, returning = _decide(old_dead, adds)
+    for element in staying:
+        del dead[element]
+    for element in buried:
+        del live[element]
     # What stands behind the old entries is new, and has won: what lost to the other kind is gone by now.
-    for joined, old, names, cells in (
-        (joined_live, live, changed, now),
-        (joined_dead, dead, changed_dead, now_dead),
-    ):
-        new = len(joined) - len(old)
+    for joined, before, names, cells in ((live, old_live, changed, now), (dead, old_dead, changed_dead, now_dead)):
+        new = len(joined) - len(before)
         names.extend(islice(reversed(joined), new))
         cells.extend(islice(reversed(joined.values()), new))
     for element in leaving:
-        del joined_live[element]
+        del live[element]
     for element in returning:
-        del joined_dead[element]
+        del dead[element]
     changed.extend(changed_dead)
     now.extend(now_dead)
-    return joined_live, joined_dead, changed, now
+    return changed, now
 
 
-def _unite(old: dict[E, int], incoming: dict[E, int]) -> tuple[dict[E, int], list[E], list[int]]:
-    """Return the greater cells of two dicts, and the entries of `old` that gave way."""
-    joined = old | incoming
+def _unite(joined: dict[E, int], old: dict[E, int], incoming: dict[E, int]) -> tuple[list[E], list[int]]:
+    """Join `incoming` into `joined`, of which `old` is a copy; return the entries of `old` that gave way."""
+    joined.update(incoming)
     changed: list[E] = []
     now: list[int] = []
-    # A union keeps the order of its left side, so the two are walked in step and nothing is hashed twice.
+    # An update keeps the order of what was there, so the two are walked in step and nothing is hashed twice.
     for element, known, cell in zip(old, old.values(), joined.values(), strict=False):
         if known is not cell:
             if cell > known:
@@ -95,4 +114,15 @@ def _unite(old: dict[E, int], incoming: dict[E, int]) -> tuple[dict[E, int], lis
                 now.append(cell)
             else:
                 joined[element] = known
-    return joined, changed, now
+    return changed, now
+
+
+def _decide(removes: dict[E, int], adds: dict[E, int]) -> tuple[list[E], list[E]]:
+    """Return the elements of both whose remove is the greater cell, and those whose add is."""
+    removed: list[E] = []
+    added: list[E] = []
+    # The cell of an add is odd, so it is never zero.
+    cells = list(map(adds.get, removes))
+    for element, remove, add in compress(zip(removes, removes.values(), cells, strict=True), cells):
+        (removed if remove > add else added).append(element)  # type: ignore[operator]  # None has been left out
+    return removed, added

@@ -15,10 +15,10 @@ One thread at a time: guard a set that threads share with a lock of yours.
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from palaver.crdt.clock import DEFAULT_MAX_DRIFT, HybridLogicalClock
-from palaver.crdt.delta import Delta
+from palaver.crdt.delta import Delta, DeltaOfMany, DeltaOfOne
 from palaver.crdt.digest import Digest, DigestIndex, fitting_buckets
 from palaver.crdt.elements import check_element, check_elements
 from palaver.crdt.errors import MismatchError, StampError, WireError
@@ -37,6 +37,19 @@ from palaver.crdt.replica import Replica
 from palaver.crdt.wire import DEFAULT_MAX_BYTES, decode_cells, encode_any, encode_cells
 
 E = TypeVar("E")
+
+_KEPT: Final = (
+    "_bias_bit",
+    "_clock",
+    "_dead",
+    "_floor",
+    "_live",
+    "_promised",
+    "_quarantine",
+    "_received",
+    "_top",
+    "replica",
+)
 
 
 class LWWElementSet(Replica[E]):
@@ -83,7 +96,8 @@ class LWWElementSet(Replica[E]):
             stamp = self._next_stamp(element)
         elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
-        cell = 2 * stamp + 1
+        # Two sums are quicker than a product.
+        cell = stamp + stamp + 1
         live, dead = self._live, self._dead
         # A live cell is odd, so it is never zero. Asking an empty dict would cost a tenth of the whole write.
         known = live.get(element) or (dead.get(element, NOTHING) if dead else NOTHING)
@@ -96,7 +110,7 @@ class LWWElementSet(Replica[E]):
             self._top = cell
         if self._observers:
             self._tell([element], [known], [cell], self.replica)
-        return Delta((element,), (cell,), self._bias_bit)
+        return DeltaOfOne(self._bias_bit, element, cell)
 
     def remove(self, element: E, stamp: int | None = None) -> Delta[E]:
         """Take `element` out and return the delta; an element never seen is recorded as removed, and no error.
@@ -109,7 +123,9 @@ class LWWElementSet(Replica[E]):
             stamp = self._next_stamp(element)
         elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
             self._refuse_stamp(stamp)
-        cell = 2 * stamp + 2 * self._bias_bit
+        cell = stamp + stamp
+        if self._bias_bit:
+            cell += 2
         live, dead = self._live, self._dead
         known = live.get(element) or dead.get(element, NOTHING)
         if cell <= known:
@@ -121,7 +137,7 @@ class LWWElementSet(Replica[E]):
             self._top = cell
         if self._observers:
             self._tell([element], [known], [cell], self.replica)
-        return Delta((element,), (cell,), self._bias_bit)
+        return DeltaOfOne(self._bias_bit, element, cell)
 
     discard = remove
 
@@ -161,19 +177,38 @@ class LWWElementSet(Replica[E]):
     def _write_all(self, elements: Iterable[E], cell_of: Callable[[int], int]) -> Delta[E]:
         elements = list(dict.fromkeys(elements))
         check_elements(elements)
-        return self._join(elements, [cell_of(self._next_stamp(element)) for element in elements], self.replica)
+        cells = [cell_of(self._next_stamp(element)) for element in elements]
+        return self._join(elements, cells, max(cells, default=NOTHING), self.replica)
 
     # Copying
 
     def copy(self) -> Self:
         """Return an independent set with the same state and the same clock, without observers."""
         twin = type(self)(replica=self.replica, bias=self.bias, clock=self._clock)
-        twin._live, twin._dead, twin._top = self._live.copy(), self._dead.copy(), self._top
+        twin._live.update(self._live)
+        twin._dead.update(self._dead)
+        twin._top = self._top
         twin._floor, twin._received, twin._promised = self._floor, self._received, self._promised
         twin._quarantine.hold(self._quarantine)
         return twin
 
     __copy__ = copy
+
+    def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Return what a pickle and a deep copy take along: the state and the clock, not those who watch."""
+        attributes, slots = cast("tuple[dict[str, Any] | None, dict[str, Any]]", super().__getstate__())
+        return attributes, {name: slots[name] for name in _KEPT}
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        """Take up what `__getstate__` gave."""
+        attributes, slots = state
+        bias = BIASES[slots["_bias_bit"]]
+        LWWElementSet.__init__(self, replica=slots["replica"], bias=bias, clock=slots["_clock"])
+        for name, value in slots.items():
+            setattr(self, name, value)
+        self._bind_lookup()
+        if attributes:
+            vars(self).update(attributes)
 
     # Travelling
 
@@ -188,10 +223,11 @@ class LWWElementSet(Replica[E]):
         """Return the cells that changed after `cursor`; all cells if that is None, of another set, or too long ago."""
         changed = self._log.since(cursor) if self._log is not None and cursor is not None else None
         if changed is None:
-            return Delta((*self._live, *self._dead), (*self._live.values(), *self._dead.values()), self._bias_bit)
+            elements, cells = (*self._live, *self._dead), (*self._live.values(), *self._dead.values())
+            return DeltaOfMany(self._bias_bit, elements, cells)
         known = [(element, self._cell_of(element)) for element in changed]
-        cells = {element: cell for element, cell in known if cell > NOTHING}
-        return Delta(tuple(cells), tuple(cells.values()), self._bias_bit)
+        held = {element: cell for element, cell in known if cell > NOTHING}
+        return DeltaOfMany(self._bias_bit, tuple(held), tuple(held.values()))
 
     def digest(self, buckets: int | None = None) -> Digest:
         """Return a summary of the state to send to a peer, who answers with `diff`.
@@ -217,7 +253,7 @@ class LWWElementSet(Replica[E]):
         if mine.sums == digest.sums or self._index is None:
             return self._unchanged
         elements = self._index.within(mine.differing(digest), len(digest.sums))
-        return Delta(elements, [self._cell_of(element) for element in elements], self._bias_bit)
+        return DeltaOfMany(self._bias_bit, elements, [self._cell_of(element) for element in elements])
 
     def encode(self) -> bytes:
         """Return the canonical wire form: equal states give equal bytes in every process."""
@@ -241,7 +277,8 @@ class LWWElementSet(Replica[E]):
         if message.is_delta:
             raise WireError("this is a delta: read it with decode_delta and merge it")
         new = cls(replica=replica, bias=BIASES[message.bias_bit], clock=clock)
-        new._join(cast("list[E]", message.elements), message.cells, None)
+        cells = message.cells
+        new._join(cast("list[E]", message.elements), cells, max(cells, default=NOTHING), None)
         new._floor, new._received = message.floor, message.received
         new._clock.observe(stamp_in(new._top, new._bias_bit))
         if message.received is not None:

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import msgspec
 
 from palaver.crdt.clock import COUNTER_BITS
-from palaver.crdt.delta import Delta
+from palaver.crdt.delta import Delta, DeltaOfMany
 from palaver.crdt.elements import Atom, Element
 from palaver.crdt.errors import MismatchError, WireError
 from palaver.crdt.order import MAX_STAMP, MIN_STAMP, add_cell, remove_cell, stamp_in
@@ -248,4 +248,4 @@ def encode_delta(delta: Delta[Any]) -> bytes:
 def decode_delta(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Delta[Any]:
     """Read a delta, or a whole set as a delta; safe on hostile bytes. Raises as `LWWElementSet.decode`."""
     message = decode_cells(data, max_bytes=max_bytes)
-    return Delta(message.elements, message.cells, message.bias_bit)
+    return DeltaOfMany(message.bias_bit, message.elements, message.cells)

@@ -39,10 +39,19 @@ ORDER_AND_MERGE = [
         "a merged remove needs the member",
         "joining",
         "if cell > known:",
-        "if cell > known and (cell & 1 or known & 1):",
+        "if cell > known and (cell & 1 or member):",
     ),
     Mutant("a union keeps an older remove", "joining", "if cell > known:", "if cell < known:", 1),
-    Mutant("a union keeps an older add", "joining", "if add > cell:", "if add < cell:"),
+    Mutant("a union keeps the older kind", "joining", "if remove > add", "if remove < add"),
+    Mutant(
+        "a union lets a remove win from the other side",
+        "joining",
+        "for element in buried:\n        del live[element]",
+        "pass",
+    ),
+    Mutant(
+        "a union keeps a remove that has lost", "joining", "for element in staying:\n        del dead[element]", "pass"
+    ),
     Mutant(
         "a union reports what is known",
         "joining",
@@ -50,8 +59,8 @@ ORDER_AND_MERGE = [
         "            if cell >= known:\n                changed",
     ),
     Mutant("a union overwrites blindly", "joining", "joined[element] = known", "pass"),
-    Mutant("a union leaves the member", "joining", "del joined_live[element]", "pass", 1),
-    Mutant("a union leaves the tombstone", "joining", "del joined_dead[element]", "pass", 1),
+    Mutant("a union leaves the member", "joining", "for element in leaving:\n        del live[element]", "pass"),
+    Mutant("a union leaves the tombstone", "joining", "for element in returning:\n        del dead[element]", "pass"),
     Mutant("an add overwrites blindly", "lww_element_set", "if cell <= known:", "if False:"),
     Mutant("an add repeats itself", "lww_element_set", "if cell <= known:", "if cell < known:"),
     Mutant("an add leaves the tombstone", "lww_element_set", "del dead[element]", "pass"),
@@ -60,7 +69,8 @@ ORDER_AND_MERGE = [
         "a remove needs the member", "lww_element_set", "if cell <= known:", "if cell <= known or not known & 1:", 1
     ),
     Mutant("a remove leaves the member", "lww_element_set", "del live[element]", "pass"),
-    Mutant("a remove has its own bias", "lww_element_set", "2 * stamp + 2 * self._bias_bit", "2 * stamp + 2"),
+    Mutant("a remove has its own bias", "lww_element_set", "if self._bias_bit:", "if True:"),
+    Mutant("a remove has no bias", "lww_element_set", "if self._bias_bit:", "if False:"),
 ]
 
 GUARDS = [

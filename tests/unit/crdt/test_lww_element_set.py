@@ -12,7 +12,6 @@ from palaver.crdt import (
     MAX_STAMP,
     MIN_STAMP,
     Bias,
-    Delta,
     ElementError,
     HybridLogicalClock,
     LWWElementSet,
@@ -21,6 +20,7 @@ from palaver.crdt import (
     merged,
 )
 from palaver.crdt.clock import COUNTER_BITS
+from palaver.crdt.delta import DeltaOfOne
 
 
 class Wall:
@@ -331,8 +331,8 @@ def test_a_future_stamp_waits_in_quarantine_and_joins_when_the_clock_allows_it()
 def test_a_far_future_stamp_does_not_hide_a_nearer_one_of_the_same_element() -> None:
     wall = Wall(1_000_000)
     members = replica(wall=wall)
-    members.merge(Delta(("ada",), (2 * (1_070_000 << COUNTER_BITS) + 1,), 0))
-    members.merge(Delta(("ada",), (2 * MAX_STAMP,), 0))
+    members.merge(DeltaOfOne(0, "ada", 2 * (1_070_000 << COUNTER_BITS) + 1))
+    members.merge(DeltaOfOne(0, "ada", 2 * MAX_STAMP))
 
     wall.milliseconds += 10_000
     members.admit()
@@ -438,6 +438,17 @@ def test_a_lookup_that_was_taken_before_a_merge_still_tells_the_truth() -> None:
     assert lookup("7")
 
 
+def test_a_subclass_may_look_up_in_its_own_way() -> None:
+    class Shouting(LWWElementSet[str]):
+        def lookup(self, element: str) -> bool:
+            return super().lookup(element.lower())
+
+    members = Shouting(["ada"])
+
+    assert members.lookup("ADA")
+    assert copy.deepcopy(members).lookup("ADA")
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda members: pickle.loads(pickle.dumps(members))])
 def test_every_way_to_copy_gives_an_independent_set(
     duplicate: Callable[[LWWElementSet[str]], LWWElementSet[str]],
@@ -450,4 +461,25 @@ def test_every_way_to_copy_gives_an_independent_set(
 
     assert set(twin) == {"ada", "cy"}
     assert set(members) == {"ada"}
+    assert twin.lookup("cy")
+    assert not members.lookup("cy")
     assert twin.tombstones() == members.tombstones()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda members: pickle.loads(pickle.dumps(members))])
+def test_a_duplicate_keeps_neither_those_who_watch_nor_the_log(
+    duplicate: Callable[[LWWElementSet[str]], LWWElementSet[str]],
+) -> None:
+    members: LWWElementSet[str] = LWWElementSet(["ada"])
+    seen: list[frozenset[str]] = []
+    members.subscribe(lambda added, removed: seen.append(added))
+    cursor = members.cursor()
+    members.keep_provenance()
+    members.digest()
+
+    twin = duplicate(members)
+    twin.add("bob")
+
+    assert not seen
+    assert twin.delta_since(cursor).added() == {"ada", "bob"}
+    assert twin.digest() == twin.copy().digest()
