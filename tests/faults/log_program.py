@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from palaver.chat.effects import Append, Failed, Found, Loaded, LogResult, Redacted, Stored
 from palaver.chat.records import User
 from palaver.server.log import LogError, Retention, SqliteLog
-from tests.unit.server.log.driving import ADA, START_MS, Driven, append, fates, load, redact
+from tests.unit.server.log.driving import ADA, START_MS, Driven, append, fates, fold_early, load, redact
 
 ROOMS = 5
 IN_FLIGHT = 300
@@ -40,6 +42,7 @@ def job(number: int) -> Append:
 
 
 async def flood(directory: Path, first: int, history: int) -> None:
+    fold_early(pytest.MonkeyPatch(), full=500, stored=50, step=10)  # so that a kill meets a fold
     log = opened(directory, history)
     following = first
 

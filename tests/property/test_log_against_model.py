@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from pathlib import Path
 from typing import Literal
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,20 @@ from hypothesis import strategies as st
 
 from palaver.chat.effects import Append, LogJob
 from palaver.chat.records import Sanction, User
-from tests.unit.server.log.driving import ADA, BOB, START_MS, Clock, Driven, fates, load, maker, page, redact, save
+from tests.unit.server.log.driving import (
+    ADA,
+    BOB,
+    START_MS,
+    Clock,
+    Driven,
+    fates,
+    fold_early,
+    load,
+    maker,
+    page,
+    redact,
+    save,
+)
 from tests.unit.server.log.model import Model
 
 AGE_SECONDS = 60
@@ -72,7 +84,8 @@ jobs: st.SearchStrategy[LogJob] = st.one_of(
     st.builds(lambda room, seq: redact(seq, room=room), rooms, numbers),
     st.builds(save, sanctions()),
 )
-recent = st.integers(1, 20)  # sends that are moved to their table together
+full = st.integers(1, 20)  # messages of a generation of the journal
+step = st.integers(1, 4)  # rows of a step of folding; a slice has four
 restart = st.just("restart")
 waiting = st.integers(1, 40)  # seconds
 steps = st.lists(st.one_of(st.lists(jobs, max_size=12), st.lists(jobs, max_size=12), restart, waiting), max_size=12)
@@ -103,11 +116,12 @@ async def compare(kind: str, steps: list[list[LogJob] | str | int], history: int
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=60, deadline=None)
-@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), recent=recent)
+@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), full=full, step=step)
 def test_a_log_answers_as_the_plain_model_does(
-    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, recent: int
+    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, full: int, step: int
 ) -> None:
-    with patch("palaver.server.log.sends.RECENT_SENDS", recent):
+    with pytest.MonkeyPatch.context() as patch:
+        fold_early(patch, full=full, stored=1, step=step)
         asyncio.run(compare(kind, steps, history, ageing=ageing))
 
 
@@ -115,9 +129,10 @@ def test_a_log_answers_as_the_plain_model_does(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=5_000, deadline=None)
-@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), recent=recent)
+@given(steps=steps, history=st.integers(0, 6), ageing=st.booleans(), full=full, step=step)
 def test_a_log_answers_as_the_plain_model_does_at_length(
-    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, recent: int
+    kind: str, steps: list[list[LogJob] | str | int], history: int, ageing: bool, full: int, step: int
 ) -> None:
-    with patch("palaver.server.log.sends.RECENT_SENDS", recent):
+    with pytest.MonkeyPatch.context() as patch:
+        fold_early(patch, full=full, stored=1, step=step)
         asyncio.run(compare(kind, steps, history, ageing=ageing))

@@ -6,8 +6,8 @@ The machine is not switched off here. A torn file is made by cutting a copy of i
 import tempfile
 from functools import cache
 from pathlib import Path
-from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from palaver.chat.records import User
 from palaver.server.log.opening import DATABASE, open_store
 from palaver.server.log.retention import Retention
 from palaver.server.log.writer import Writer
+from tests.unit.server.log.driving import fold_early
 
 BATCHES, EACH = 12, 9
 WAL = f"{DATABASE}-wal"
@@ -31,9 +32,11 @@ def written() -> tuple[bytes, bytes, str]:
     """The two files of a store that never closed, after some batches, and its epoch."""
     with tempfile.TemporaryDirectory() as directory:
         writer = Writer(open_store(Path(directory)), Retention(1_000), lambda: 0)
-        with patch("palaver.server.log.sends.RECENT_SENDS", 30):
+        with pytest.MonkeyPatch.context() as patch:
+            fold_early(patch, full=30, stored=EACH, step=5)
             for batch in range(BATCHES):
                 writer.perform([job(batch * EACH + number) for number in range(EACH)])
+                writer.tend(idle=False)
         files = [(Path(directory) / name).read_bytes() for name in (DATABASE, WAL)]
         epoch = writer._store.epoch
         writer.close()

@@ -3,7 +3,8 @@
 `port` says what every log does. `memory` forgets at exit; `sqlite` is the default and answers when all is on disk.
 
 For `sqlite`: `opening` decides whether a directory may be used, `writer` lives through failures, `transaction` is one
-batch of jobs, `sends` knows where each send is, `sweeping` removes what is too old, `backup` copies a store. Shared:
+batch of jobs, `journal` has the newest messages, `folding` writes them to the tables later, `sends` knows where older
+sends are, `sweeping` removes what is too old, `backup` copies a store. Shared:
 `retention` is the arithmetic of what is kept, `statistics` what a log can tell about itself, `errors` what can go wrong
 at a start. A log shared by several nodes has its place beside these two; the contract's tests take one more kind.
 """

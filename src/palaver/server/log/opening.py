@@ -22,10 +22,11 @@ from palaver.server.log.errors import (
     StoreInUseError,
     StoreUnusableError,
 )
+from palaver.server.log.journal import DamagedError, Journal
 
 DATABASE = "palaver.db"
 LOCK = "palaver.lock"
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION_ID = 0x50414C56  # "PALV", in the header of every database of ours
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
@@ -33,7 +34,11 @@ _CHECKED_BYTES = 64 * 1024 * 1024  # up to this size every page is verified at a
 _WAL_BYTES = 64 * 1024 * 1024  # what a long backup made larger is cut to this afterwards
 _BUSY_MS = 2_000  # how long somebody else (a backup, an operator's shell) may hold the database
 
-_TABLES = """
+_JOURNAL = """
+CREATE TABLE journal (id INTEGER PRIMARY KEY, batch BLOB NOT NULL) STRICT;  -- the newest messages: see journal.py
+"""
+_TABLES = f"""
+{_JOURNAL}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 -- trimmed: every message of the room up to this seq was removed. The last seq is never below it.
 CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0) STRICT;
@@ -42,10 +47,6 @@ CREATE TABLE messages (
   user TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, cid TEXT, deleted INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (room, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE recent (  -- the newest sends, in the order they came; the others are in sends
-  room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
-  seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL
-) STRICT;
 CREATE TABLE sends (
   room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
   seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL,
@@ -57,6 +58,13 @@ CREATE TABLE sanctions (
   PRIMARY KEY (kind, room, user)
 ) STRICT, WITHOUT ROWID;
 """
+_UPGRADES = {  # from this schema to the next
+    1: (
+        _JOURNAL,
+        "INSERT INTO sends SELECT room, user, cid, seq, mid, time FROM recent WHERE true ON CONFLICT DO NOTHING",
+        "DROP TABLE recent",
+    ),
+}
 
 
 @dataclass(slots=True)
@@ -135,6 +143,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "synchronous = FULL",  # a commit returns when the write-ahead log is on the disk
             "cache_size = -65536",  # KiB
             f"journal_size_limit = {_WAL_BYTES}",
+            "wal_autocheckpoint = 8000",  # pages; the writer does it before, between batches
             "secure_delete = FAST",  # a deleted text is overwritten in its page
             "trusted_schema = OFF",
             "cell_size_check = ON",
@@ -196,6 +205,8 @@ def _identify(connection: sqlite3.Connection, path: Path) -> tuple[str, bytes]:
     """Epoch and secret of our database; makes the tables in an empty one. Raises LogError, sqlite3.Error."""
     if check_ours(connection, path):
         _check_pages(connection, path)
+        _upgrade(connection)
+        Journal.load(connection)  # shows now, not with the first message, that it can be read
     else:
         _create(connection, path)
     _require_wal(connection, path)
@@ -221,6 +232,16 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     )
     path.chmod(0o600)
     sync_directory(path.parent)
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring an older store to this schema, one transaction for each step. Raises sqlite3.Error."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    for old in range(version, SCHEMA):
+        connection.execute("BEGIN EXCLUSIVE")
+        for statement in (*_UPGRADES[old], f"PRAGMA user_version = {old + 1}"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
@@ -268,7 +289,7 @@ def explained(path: Path, error: sqlite3.Error | OSError) -> LogError:
         reason = error.strerror or str(error)
         return StoreUnusableError(path, reason, "Give a directory this user may write to with --data.")
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if isinstance(error, DamagedError) or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return CorruptStoreError(path, str(error))
     for prefix, (problem, remedy) in _EXPLANATIONS.items():
         if name.startswith(prefix):

@@ -16,18 +16,13 @@ PORTION = 25
 Row = tuple[int | str | None, ...]
 
 
-def insert(connection: sqlite3.Connection, one: str, portion: str, rows: Sequence[Row]) -> int:
-    """Write all rows; `one` and `portion` are the statement for one row and for PORTION rows. Returns how many it were.
-
-    Raises sqlite3.Error.
-    """
-    whole, count = len(rows) - len(rows) % PORTION, 0
+def insert(connection: sqlite3.Connection, one: str, portion: str, rows: Sequence[Row]) -> None:
+    """Write all rows; `one` and `portion` are the statement for one row and for PORTION rows. Raises sqlite3.Error."""
+    whole = len(rows) - len(rows) % PORTION
     for start in range(0, whole, PORTION):
-        values = tuple(chain.from_iterable(rows[start : start + PORTION]))
-        count += connection.execute(portion, values).rowcount
+        connection.execute(portion, tuple(chain.from_iterable(rows[start : start + PORTION])))
     if whole < len(rows):
-        count += connection.executemany(one, rows[whole:]).rowcount
-    return count
+        connection.executemany(one, rows[whole:])
 
 
 def values(columns: int, rows: int = 1) -> str:

@@ -1,7 +1,8 @@
 """Removes what is too old from a store, a slice at a time, between batches. Runs in the writer's thread.
 
-What is shown is decided when reading; this is only about not keeping it. Trimming by count happens where messages are
-appended (`transaction`), so what is left to a sweep is age, rooms that nobody writes to any more, and old sends.
+What is shown is decided when reading; this is only about not keeping it. Trimming by count happens where messages come
+to the tables (`folding`), so what is left to a sweep is age, rooms that nobody writes to any more, and old sends. What
+is in the journal it does not see: that is folded first.
 
 Invariant: a slice looks at a bounded number of rows, so that no batch waits long for it.
 """
@@ -27,8 +28,6 @@ class Sweep:
         Runs within the caller's transaction. Raises sqlite3.Error.
         """
         if self._room is not None:
-            if self._room == 0:
-                transaction.sends.move(few=True)
             self._room = self._rooms(connection, transaction, self._room, max(rows // _ROWS_PER_ROOM, 1))
             return False
         return self._sends(connection, sends_before_ms, rows)

@@ -6,7 +6,12 @@ connection useless the database is opened anew first, at most once a second.
 
 A job that SQLite refuses for itself (a text that is no Unicode) fails alone, and not the batch it came in.
 
-Invariant: nothing is written to a file that is not at its path any more: it would be gone at the next start.
+Between batches it folds the journal, sweeps, and copies the write-ahead log to the database, each time a slice in
+proportion to what was stored. No answer waits for that, and a slice does not wait for the disk: it is done again if it
+is lost.
+
+Invariants: a batch's commit waits for the disk (`synchronous = FULL`) and does nothing but append; nothing is written
+to a file that is not at its path any more: it would be gone at the next start.
 """
 
 import os
@@ -16,16 +21,21 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 
 from palaver.chat.effects import Failed, LogJob, LogResult, Stored
+from palaver.server.log.folding import UNITS_PER_MESSAGE, Fold
+from palaver.server.log.journal import Journal
 from palaver.server.log.opening import Store
 from palaver.server.log.retention import SENDS_KEPT_MS, Retention
-from palaver.server.log.sends import Key, Place, RepeatedError, Sends
 from palaver.server.log.sweeping import Sweep
-from palaver.server.log.transaction import WRITES, Room, Transaction
+from palaver.server.log.transaction import WRITES, RepeatedError, Room, Transaction
 
 _ROOMS_REMEMBERED = 10_000
 _REOPEN_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0  # from the end of one pass over the store to the beginning of the next
 _SWEEP_STORED = 1_000  # under load: a slice for so many stored messages, twice as many rows long
+_FOLD_STORED = 250  # under load: a slice for so many stored messages
+_FOLD_FROM = 0.5  # under load: not before the next generation is half full, when less of the frozen one is kept
+_CHECKPOINT_PAGES = 500  # of the write-ahead log, estimated; some milliseconds of work
+_PAGE_BYTES = 4096
 
 _JOB_FAULTS = (
     ValueError,  # among them: a text with half a surrogate pair
@@ -59,14 +69,17 @@ class Writer:
         self._retention = retention
         self._now_ms, self._now = now_ms, now
         self._rooms: dict[str, Room] = {}
-        self._recent: dict[Key, Place] | None = None  # None: to be read anew
+        self._journal: Journal | None = None  # None: to be read anew
         self._wal = store.path.with_name(f"{store.path.name}-wal")
         self._suspect = False  # the connection may be useless
         self._reopen_at = 0.0
         self._reopened = 0
-        self._sweep: Sweep | None = Sweep()
+        self._fold: Fold | None = None
+        self._sweep: Sweep | None = None
         self._sweep_at = 0.0
-        self._unswept = 0
+        self._sweep_from = 0  # the journal up to this batch is folded before the sweep
+        self._unswept = self._unfolded = 0  # messages stored since the last slice
+        self._wal_pages = 0  # written since the last checkpoint, estimated
         self.removed = 0  # messages that were not kept any more, since the start
 
     def perform(self, jobs: Sequence[LogJob]) -> Outcome:
@@ -82,32 +95,66 @@ class Writer:
         repeated = [result.duplicate for result in results if type(result) is Stored]
         stored, duplicates = len(repeated) - sum(repeated), sum(repeated)
         self._unswept += stored
+        self._unfolded += stored
         failed = sum(type(result) is Failed for result in results)
         return Outcome(results, stored, duplicates, failed, perf_counter() - began, self._reopened, self._wal_bytes())
 
     def tend(self, *, idle: bool) -> None:
-        """Remove a slice of what is too old, if it is time. Never raises; what fails is tried again later."""
-        if not idle and self._unswept < _SWEEP_STORED:
-            return
-        if self._sweep is None:
-            if self._now() < self._sweep_at:
-                return
-            self._sweep = Sweep()
-        rows, self._unswept = 2 * max(self._unswept, _SWEEP_STORED), 0
+        """Between batches: a slice of what is due. Never raises; what fails is tried again later."""
         try:
-            transaction = self._begin(writes=True)
-            over = self._sweep.slice(self._store.connection, transaction, self._now_ms() - SENDS_KEPT_MS, rows)
-            self._end(transaction)
+            if idle or self._unfolded >= _FOLD_STORED:
+                self._fold_slice(idle=idle)
+            if idle or self._unswept >= _SWEEP_STORED:
+                self._sweep_slice()
+            if self._wal_pages >= _CHECKPOINT_PAGES and self._store.in_place():
+                self._wal_pages = 0
+                self._store.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except Exception as error:  # noqa: BLE001 - as in perform
             self._roll_back()
             self._doubt(error)
-            return
-        if over:
-            self._sweep, self._sweep_at = None, self._now() + self._sweep_seconds()
 
     def close(self) -> None:
         """Let go of the database and of the directory."""
         self._store.close()
+
+    # ---- between batches -----------------------------------------------------------------------------------------
+
+    def _fold_slice(self, *, idle: bool) -> None:
+        units, self._unfolded = UNITS_PER_MESSAGE * max(self._unfolded, _FOLD_STORED), 0
+        journal, waited_for = self._journal, self._sweep_waits()
+        if journal is None:
+            return
+        if journal.frozen is None and (journal.active.full() or waited_for):
+            self._fold = Fold(journal.freeze())
+        if self._fold is None or not (idle or waited_for or journal.active.full(_FOLD_FROM)):
+            return
+        transaction = self._begin(writes=True, durable=False)
+        done, over = self._fold.slice(self._store.connection, transaction, units)
+        self._end(transaction)
+        self._wal_pages += done // 4
+        if over:
+            self._fold = None
+            journal.forget()
+
+    def _sweep_slice(self) -> None:
+        rows, self._unswept = 2 * max(self._unswept, _SWEEP_STORED), 0
+        if self._sweep is None and self._now() < self._sweep_at:
+            return
+        if self._sweep is not None and self._sweep_waits():
+            return
+        transaction = self._begin(writes=True, durable=False)
+        if self._sweep is None:  # the first slice of a pass only decides what is to be folded before it goes on
+            assert self._journal is not None, "a transaction reads it"
+            self._sweep, self._sweep_from, over = Sweep(), self._journal.newest, False
+        else:
+            over = self._sweep.slice(self._store.connection, transaction, self._now_ms() - SENDS_KEPT_MS, rows)
+        self._end(transaction)
+        if over:
+            self._sweep, self._sweep_at = None, self._now() + self._sweep_seconds()
+
+    def _sweep_waits(self) -> bool:
+        oldest = None if self._journal is None else self._journal.oldest
+        return self._sweep is not None and oldest is not None and oldest <= self._sweep_from
 
     # ---- one batch -----------------------------------------------------------------------------------------------
 
@@ -122,24 +169,25 @@ class Writer:
         try:
             transaction = self._begin(writes=writes, careful=careful)
             results = transaction.perform(jobs)
-            if writes:
-                transaction.sends.move()
+            transaction.write()
             self._end(transaction)
         except BaseException:
             self._roll_back()
             raise
         return results
 
-    def _begin(self, *, writes: bool, careful: bool = False) -> Transaction:
+    def _begin(self, *, writes: bool, durable: bool = True, careful: bool = False) -> Transaction:
         if writes:
             self._make_usable()
+            self._store.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._store.connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-        if self._recent is None:
-            self._recent = Sends.load(self._store.connection)
+        if self._journal is None:
+            self._journal, self._fold = Journal.load(self._store.connection), None
+            self._sweep_from = min(self._sweep_from, self._journal.newest)
         return Transaction(
             self._store.connection,
             self._rooms,
-            self._recent,
+            self._journal,
             self._retention,
             epoch=self._store.epoch,
             now_ms=self._now_ms(),
@@ -150,6 +198,7 @@ class Writer:
         self._store.connection.execute("COMMIT")
         transaction.remember()
         self.removed += transaction.removed
+        self._wal_pages += 2 + transaction.bytes // _PAGE_BYTES
         if len(self._rooms) > _ROOMS_REMEMBERED:
             self._rooms.clear()
 
@@ -177,7 +226,7 @@ class Writer:
     def _doubt(self, error: Exception) -> None:
         """After an error: nothing remembered is relied on, and the connection is not, unless the error says so."""
         self._rooms.clear()
-        self._recent = None
+        self._journal = self._fold = None
         if not _name(error).startswith(_PASSING):
             self._suspect = True
 

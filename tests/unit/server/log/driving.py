@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from palaver.chat.effects import Append, Fates, Load, LogJob, LogResult, Page, Redact, Save
 from palaver.chat.records import Sanction, User
 from palaver.server.log import Log, MemoryLog, Retention, SqliteLog
@@ -95,6 +97,14 @@ def redact(seq: int, *, room: str = "lobby") -> Redact:
 
 def save(sanction: Sanction) -> Save:
     return Save("c", "5", sanction)
+
+
+def fold_early(monkeypatch: pytest.MonkeyPatch, *, full: int, stored: int, step: int) -> None:
+    """Small generations of the journal, folded in small slices as soon as there are any, so that a test sees many."""
+    monkeypatch.setattr("palaver.server.log.journal.FULL_MESSAGES", full)
+    monkeypatch.setattr("palaver.server.log.writer._FOLD_STORED", stored)
+    monkeypatch.setattr("palaver.server.log.writer._FOLD_FROM", 0.0)
+    monkeypatch.setattr("palaver.server.log.folding._STEP", step)
 
 
 MakeLog = Callable[..., Log]

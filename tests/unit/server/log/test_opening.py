@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from palaver.chat.effects import Found, Loaded, Stored
+from palaver.server.log import opening
 from palaver.server.log.errors import (
     CorruptStoreError,
     ForeignStoreError,
@@ -17,6 +19,7 @@ from palaver.server.log.errors import (
     StoreUnusableError,
 )
 from palaver.server.log.opening import DATABASE, LOCK, SCHEMA, open_store
+from tests.unit.server.log.driving import Clock, Driven, append, fates, load, maker
 
 
 def made(directory: Path) -> Path:
@@ -183,3 +186,80 @@ def test_a_refused_directory_is_free_again(tmp_path: Path) -> None:
     refused(tmp_path)
     (tmp_path / DATABASE).unlink()
     made(tmp_path)
+
+
+# ---- older stores ------------------------------------------------------------------------------------------------
+
+_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE messages (
+  room INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, mid TEXT NOT NULL,
+  user TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, cid TEXT, deleted INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (room, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recent (
+  room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
+  seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL
+) STRICT;
+CREATE TABLE sends (
+  room INTEGER NOT NULL, user TEXT NOT NULL, cid TEXT NOT NULL,
+  seq INTEGER NOT NULL, mid TEXT NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY (room, user, cid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sanctions (
+  kind TEXT NOT NULL, room TEXT NOT NULL, user TEXT NOT NULL, active INTEGER NOT NULL, until INTEGER,
+  seconds REAL NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (kind, room, user)
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('epoch', 'e0123456789ab'), ('secret', x'abcd');
+INSERT INTO rooms VALUES (1, 'lobby', 2);
+INSERT INTO messages VALUES (1, 3, 7, 'm-3', 'u-ada', 'ada', 'three', 'c-3', 0);
+INSERT INTO messages VALUES (1, 4, 8, 'm-4', 'u-ada', 'ada', '', NULL, 1);
+INSERT INTO sends VALUES (1, 'u-ada', 'c-1', 1, 'm-1', 5);
+INSERT INTO recent VALUES (1, 'u-ada', 'c-3', 3, 'm-3', 7);
+PRAGMA application_id = 0x50414C56; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;
+"""
+
+
+async def test_a_store_of_the_first_schema_is_opened_with_everything_in_it(tmp_path: Path, clock: Clock) -> None:
+    older = sqlite3.connect(tmp_path / "older.db", isolation_level=None)
+    older.executescript(_SCHEMA_1)
+    older.close()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "older.db").rename(tmp_path / "store" / DATABASE)
+    for expected in (5, 6):
+        log = Driven(maker("sqlite", tmp_path / "store", clock)())
+        assert (log.log.epoch, log.log.secret) == ("e0123456789ab", b"\xab\xcd")
+        loaded = await log.ask(load(), Loaded)
+        assert [(message.seq, message.text) for message in loaded.messages][:2] == [(3, "three"), (4, "")]
+        assert loaded.messages[1].deleted
+        assert (await log.ask(fates("c-1", "c-3"), Found)).seqs == {"c-1": 1, "c-3": 3}
+        assert (await log.ask(append(cid="c-3"), Stored)).duplicate
+        assert (await log.ask(append(), Stored)).seq == expected
+        await log.log.close()
+
+
+def test_an_upgrade_that_is_cut_off_leaves_the_older_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = sqlite3.connect(tmp_path / DATABASE, isolation_level=None)
+    older.executescript(_SCHEMA_1)
+    older.close()
+    with monkeypatch.context() as patch:
+        patch.setitem(opening._UPGRADES, 1, (*opening._UPGRADES[1], "INSERT INTO nowhere VALUES (1)"))
+        refused(tmp_path)
+    with sqlite3.connect(tmp_path / DATABASE) as still:
+        assert still.execute("PRAGMA user_version").fetchone() == (1,)
+        assert still.execute("SELECT cid FROM recent").fetchall() == [("c-3",)]
+    still.close()
+    made(tmp_path)
+
+
+@pytest.mark.parametrize("batch", [b"", b"\xa5" * 40, b"\x91\x93\x01\x02\x03"])
+def test_a_journal_that_cannot_be_read_is_damage_and_is_kept(tmp_path: Path, batch: bytes) -> None:
+    with sqlite3.connect(made(tmp_path)) as ours:
+        ours.execute("INSERT INTO journal VALUES (7, ?)", (batch,))
+    ours.close()
+    error = refused(tmp_path)
+    assert isinstance(error, CorruptStoreError)
+    assert "batch 7 of the journal" in str(error)
+    assert "backup" in str(error)

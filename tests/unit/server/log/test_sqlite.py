@@ -12,7 +12,7 @@ from palaver.chat.effects import Failed, Found, Loaded, LogResult, Stored
 from palaver.chat.records import Sanction
 from palaver.server.log import OVERLOADED, Log, SqliteLog
 from palaver.server.log.opening import DATABASE
-from tests.unit.server.log.driving import START_MS, Driven, MakeLog, append, fates, load, redact, save
+from tests.unit.server.log.driving import START_MS, Driven, MakeLog, append, fates, fold_early, load, redact, save
 
 Drive = Callable[[Log], Driven]
 MUTE = Sanction("mute", "lobby", "u-bob", True, START_MS + 60_000, 0.0, "u-ada", "noise", 5)
@@ -76,21 +76,22 @@ async def test_a_transaction_is_bounded(tmp_path: Path, make_sqlite: MakeLog, dr
     assert max(len(batch) for batch in driven.batches) <= 11
 
 
-@pytest.mark.parametrize(("recent_sends", "attempts"), [(1_000, 1), (10, 2)])
+@pytest.mark.parametrize(("full", "attempts"), [(1_000, 1), (10, 2)])
 async def test_many_repetitions_of_new_sends_cost_nothing_more_and_of_old_ones_one_more_attempt(
-    make_sqlite: MakeLog, drive: Drive, monkeypatch: pytest.MonkeyPatch, recent_sends: int, attempts: int
+    make_sqlite: MakeLog, drive: Drive, monkeypatch: pytest.MonkeyPatch, full: int, attempts: int
 ) -> None:
-    monkeypatch.setattr("palaver.server.log.sends.RECENT_SENDS", recent_sends)
+    fold_early(monkeypatch, full=full, stored=1, step=25)
     log = make_sqlite()
     assert isinstance(log, SqliteLog)
     driven = drive(log)
-    await driven.do(*(append(cid=f"c-{number}") for number in range(50)))
+    for some in (range(50), ()):
+        await driven.do(*(append(cid=f"c-{number}") for number in some), load())
     statements: list[str] = []
     log._store.connection.set_trace_callback(statements.append)
     results = await driven.do(*(append(cid=f"c-{number % 60}") for number in range(120)))
     assert sum(result.duplicate for result in results if isinstance(result, Stored)) == 110
-    counts = [statements.count(word) for word in ("BEGIN IMMEDIATE", "ROLLBACK", "COMMIT")]
-    assert counts == [attempts, attempts - 1, 1]
+    counts = [statements.count(word) for word in ("PRAGMA synchronous = FULL", "ROLLBACK")]
+    assert counts == [attempts, attempts - 1]
 
 
 async def test_reading_alone_takes_no_lock_for_writing(make_sqlite: MakeLog, drive: Drive, tmp_path: Path) -> None:

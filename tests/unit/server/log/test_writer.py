@@ -8,10 +8,11 @@ import pytest
 
 from palaver.chat.effects import Failed, Loaded, LogResult, Stored
 from palaver.chat.records import User
+from palaver.server.log.journal import Journal
 from palaver.server.log.opening import DATABASE, open_store
 from palaver.server.log.retention import SENDS_KEPT_MS, Retention
 from palaver.server.log.writer import Writer
-from tests.unit.server.log.driving import HOUR_MS, START_MS, Clock, append, fates, load, redact
+from tests.unit.server.log.driving import HOUR_MS, START_MS, Clock, append, fates, fold_early, load, redact
 
 MakeWriter = Callable[..., Writer]
 
@@ -54,7 +55,11 @@ def rows(tmp_path: Path, table: str) -> int:
 
 
 def remembered(tmp_path: Path) -> int:
-    return rows(tmp_path, "sends") + rows(tmp_path, "recent")
+    """Sends whose places are known: in their table, and in the journal."""
+    connection = sqlite3.connect(tmp_path / DATABASE)
+    journal = Journal.load(connection)
+    connection.close()
+    return rows(tmp_path, "sends") + len(journal.active.places)
 
 
 def seqs(results: list[LogResult]) -> list[int]:
@@ -78,10 +83,14 @@ def sweep(writer: Writer, monotonic: Monotonic) -> None:
 # ---- retention ---------------------------------------------------------------------------------------------------
 
 
-def test_trimming_happens_for_many_messages_at_once(make_writer: MakeWriter, tmp_path: Path) -> None:
+def test_trimming_happens_for_many_messages_at_once(
+    make_writer: MakeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_early(monkeypatch, full=100, stored=1, step=50)
     writer = make_writer(history=10)
     for _ in range(20):
         writer.perform([append() for _ in range(100)])
+        writer.tend(idle=False)
     assert 10 <= rows(tmp_path, "messages") <= 10 + 256 + 100
     (loaded,) = writer.perform([load()]).results
     assert isinstance(loaded, Loaded)
@@ -107,8 +116,12 @@ def test_with_a_history_of_zero_numbers_go_on_after_a_restart(make_writer: MakeW
     assert rows(tmp_path, "messages") <= 256 + 400
 
 
-def test_what_was_removed_does_not_come_back_with_a_longer_history(make_writer: MakeWriter) -> None:
-    fill(make_writer(history=10), 1_000)
+def test_what_was_removed_does_not_come_back_with_a_longer_history(
+    make_writer: MakeWriter, monotonic: Monotonic
+) -> None:
+    writer = make_writer(history=10)
+    fill(writer, 1_000)
+    sweep(writer, monotonic)
     (loaded,) = make_writer(history=5_000).perform([load()]).results
     assert isinstance(loaded, Loaded)
     assert [message.seq for message in loaded.messages] == list(range(991, 1001))
@@ -170,21 +183,6 @@ def test_a_sweep_rests_between_passes_and_goes_on_under_load(
         writer.perform([append(cid=f"d-{turn}-{number}", at=clock.ms) for number in range(1_000)])
         writer.tend(idle=False)
     assert remembered(tmp_path) == 4_000
-
-
-def test_the_newest_sends_are_moved_together_and_found_before_and_after(
-    make_writer: MakeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("palaver.server.log.sends.RECENT_SENDS", 10)
-    writer = make_writer()
-    for turn in range(1, 6):
-        writer.perform([append(cid=f"c-{turn}-{number}") for number in range(3)])
-        assert rows(tmp_path, "recent") == (3 * turn if turn < 4 else 3 * (turn - 4))
-        assert writer._recent is not None
-        assert len(writer._recent) == rows(tmp_path, "recent")
-    writer = make_writer()
-    (found,) = writer.perform([fates("c-1-0", "c-5-2", "c-6-0")]).results
-    assert getattr(found, "seqs", None) == {"c-1-0": 1, "c-5-2": 15, "c-6-0": None}
 
 
 @pytest.mark.parametrize(("age_seconds", "rest_seconds"), [(None, 600), (86_400, 600), (3_600, 360)])
