@@ -223,7 +223,7 @@ def test_durability_can_ask_for_the_disk(valkey_factory: ValkeyFactory) -> None:
         assert not client.exists("name")
 
 
-# Memory and clock
+# Memory
 
 
 def test_eviction_is_noticed_and_the_fence_still_rises(valkey_factory: ValkeyFactory) -> None:
@@ -242,16 +242,6 @@ def test_eviction_is_noticed_and_the_fence_still_rises(valkey_factory: ValkeyFac
             lease.extend()
         assert caught.value.reason is LossReason.GONE
         assert lock.acquire().fence > lease.fence
-
-
-def test_a_server_clock_set_forward_ends_leases_early_and_is_noticed(valkey: Valkey) -> None:
-    """A jump expires every key at once; on the server that is the same as its time being over now."""
-    with valkey.client() as client:
-        lease = DistributedLock(client, "name", ttl=30).acquire()
-        client.pexpireat("name", 1)
-        with pytest.raises(LockLostError) as caught:
-            lease.extend()
-        assert caught.value.reason is LossReason.GONE
 
 
 # The network

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import re
+import sqlite3
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from palaver.lock import DistributedLock
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
@@ -40,6 +43,32 @@ def test_the_programs_of_a_page_print_what_it_says(page: str, valkey: Valkey, mo
         shown = blocks[number + 1 : number + 2]
         expected = shown[0][1] if shown and shown[0][0] == "text" else ""
         assert output.getvalue() == expected
+
+
+class StaleHolder(Exception):  # noqa: N818 - the page's own name
+    """What the page about SQL leaves to the reader."""
+
+
+def test_the_program_of_the_page_about_sql_writes_once_and_stops_a_stale_holder(valkey: Valkey) -> None:
+    blocks = BLOCK.findall((DOCS / "howto/lock-fence-sql.md").read_text(encoding="utf-8"))
+    assert [language for language, _ in blocks] == ["sql", "sql", "python"]
+    table, write, program = (text for _, text in blocks)
+    with contextlib.closing(sqlite3.connect(":memory:")) as db, valkey.client() as client:
+        db.execute(table)
+        names: dict[str, Any] = {
+            "db": db,
+            "WRITE": write,
+            "StaleHolder": StaleHolder,
+            "lock": DistributedLock(client, "accounts"),
+        }
+        exec(compile(program, "howto/lock-fence-sql.md", "exec"), names)
+        assert db.execute("SELECT id, balance FROM accounts").fetchall() == [("alice", 4)]
+        newer = names["lease"].fence + 1_000_000_000
+        db.execute("UPDATE accounts SET balance = 5, fence = ?", (newer,))
+        with pytest.raises(StaleHolder):
+            exec(compile(program, "howto/lock-fence-sql.md", "exec"), names)
+        assert db.execute("SELECT balance, fence FROM accounts").fetchall() == [(5, newer)]
+        assert not client.exists("accounts"), "it stopped, and gave the lock back"
 
 
 @pytest.mark.parametrize("page", PAGES)
