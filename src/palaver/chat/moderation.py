@@ -69,6 +69,9 @@ class Moderation:
     def decide(self, session: Session, request: Decision, now: float) -> None:
         """Carry out a moderator's request. The right to it was checked."""
         match request:
+            case requests.Kick() if not self._is_member(request.room, request.user):
+                text = f"{request.user} is not in {request.room}; `members` of the room have the ids."
+                self._state.refuse(session, request.id, "not_found", text, now, field="user")
             case requests.Kick():
                 self._remove(request.room, request.user, "kicked", request.reason, now)
                 self._state.send(session, replies.RoomAck(request.id, request.room), now)
@@ -138,6 +141,10 @@ class Moderation:
         self._state.out.append(Save(session.connection, request.id, sanction))
         if kind == "ban" and sanction.active:
             self._remove(sanction.room, sanction.user, "banned", sanction.reason, now)
+
+    def _is_member(self, room_name: str, user: str) -> bool:
+        room = self._state.rooms.get(room_name)
+        return room is not None and user in room.members
 
     def _remove(self, room_name: str, user: str, code: str, reason: str, now: float) -> None:
         room = self._state.rooms.get(room_name)

@@ -27,7 +27,9 @@ class Permission:
             return False
         reserved = room.startswith(_RESERVED) and not session.rights.operator
         if reserved or not session.rights.allows(action, room):
-            self._state.refuse(session, re, "forbidden", f"You may not {action} in {room}.", now)
+            self._state.refuse(
+                session, re, "forbidden", f"You may not {action} {'' if action == 'join' else 'in '}{room}.", now
+            )
             return False
         return True
 

@@ -20,6 +20,8 @@ MAX_SENT = 256  # unacknowledged sends a client may ask about in one join
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+UserId = Annotated[str, Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, Meta(max_length=1_000)]
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86_400)]
 
 
@@ -93,8 +95,8 @@ class Kick(Request, frozen=True, tag="kick"):
 
     id: Id
     room: str
-    user: str
-    reason: str = ""
+    user: UserId
+    reason: Reason = ""
 
 
 class Ban(Request, frozen=True, tag="ban"):
@@ -102,9 +104,9 @@ class Ban(Request, frozen=True, tag="ban"):
 
     id: Id
     room: str
-    user: str
+    user: UserId
     seconds: Seconds | None = None
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Unban(Request, frozen=True, tag="unban"):
@@ -112,7 +114,7 @@ class Unban(Request, frozen=True, tag="unban"):
 
     id: Id
     room: str
-    user: str
+    user: UserId
 
 
 class Mute(Request, frozen=True, tag="mute"):
@@ -120,9 +122,9 @@ class Mute(Request, frozen=True, tag="mute"):
 
     id: Id
     room: str
-    user: str
+    user: UserId
     seconds: Seconds | None = None
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Unmute(Request, frozen=True, tag="unmute"):
@@ -130,7 +132,7 @@ class Unmute(Request, frozen=True, tag="unmute"):
 
     id: Id
     room: str
-    user: str
+    user: UserId
 
 
 class Delete(Request, frozen=True, tag="delete"):
@@ -201,6 +203,8 @@ def _diagnose(data: bytes, text: str) -> Malformed:
     request = TYPES.get(kind)
     if request is None:
         return Malformed("unknown_type", f"There is no request of type {_short(kind)}.", re=re_, field="type")
+    if text.endswith("at `$.type`"):  # the known type that `kind` is came later in the frame than another one
+        return Malformed("invalid_frame", "The field `type` is there more than once.", re=re_, field="type")
     return Malformed("invalid_frame", f"{text}.", re=re_, field=_wrong_field(frame, request))
 
 

@@ -183,8 +183,21 @@ def listen_address(listen: ListenSettings) -> Address:
             tls.load_cert_chain(listen.tls_certificate, listen.tls_key, password=_no_password)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             files = f"{listen.tls_certificate} and {listen.tls_key}"
-            raise StartError(f"Cannot use {files} for TLS: {error}.") from error
+            raise StartError(f"Cannot use {files} for TLS: {_why_not(listen, error)}.") from error
     return Address(host=listen.host, port=listen.port, unix=listen.unix_socket, tls=tls)
+
+
+def _why_not(listen: ListenSettings, error: Exception) -> str:
+    """OpenSSL names neither the file nor what is wrong with it."""
+    for file in (listen.tls_certificate, listen.tls_key):
+        assert file is not None, "both were given"
+        try:
+            text = file.read_bytes()
+        except OSError as unread:
+            return f"{file}: {unread.strerror}"
+        if b"-----BEGIN " not in text:
+            return f"{file} is not in PEM form"
+    return str(error)
 
 
 def _no_password() -> str:

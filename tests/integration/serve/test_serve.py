@@ -123,7 +123,8 @@ def test_a_start_that_fails_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     for flags, says in [
         (("--token-key", "palaver.pem"), "at least 32 bytes"),
         (("--token-key", "none.pem"), "No such file"),
-        (("--tls-certificate", "palaver.pem", "--tls-key", "palaver.pem"), "for TLS"),
+        (("--tls-certificate", "palaver.pem", "--tls-key", "palaver.pem"), "palaver.pem is not in PEM form"),
+        (("--tls-certificate", "none.pem", "--tls-key", "palaver.pem"), "none.pem: No such file"),
     ]:
         ended = palaver("serve", "--port", "0", *flags, cwd=tmp_path)
         assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr

@@ -32,6 +32,20 @@ def test_a_kicked_user_is_told_why_and_closed_and_may_come_back() -> None:
     world.guest("ada", "lobby", session=ada.session)
 
 
+def test_a_kick_of_somebody_who_is_not_there_says_so() -> None:
+    world, moderator, ada = _world()
+
+    refusal = moderator.ask("kick", room="lobby", user=ada.user + "0")
+
+    assert (refusal["code"], refusal["field"]) == ("not_found", "user")
+    assert ada.is_open
+    world.guest("bob", "attic")
+    assert moderator.ask("ban", room="lobby", user="u-who-never-was")["type"] == "ack", "one may be banned beforehand"
+    for bad in ("", "x" * 201):
+        assert moderator.ask("ban", room="lobby", user=bad)["code"] == "invalid_frame"
+    assert moderator.ask("mute", room="lobby", user=ada.user, reason="x" * 1_001)["field"] == "reason"
+
+
 def test_a_banned_user_cannot_enter_until_the_ban_ends() -> None:
     world, moderator, ada = _world()
     moderator.ask("ban", room="lobby", user=ada.user, seconds=60)

@@ -61,6 +61,14 @@ def test_sixteen_levels_are_not_too_deep_to_be_read() -> None:
     assert caught.value.code == "invalid_frame"
 
 
+@pytest.mark.parametrize("types", [("ping", "pong"), ("ping", "send")])
+def test_a_type_that_is_there_twice_is_the_wrong_field(types: tuple[str, str]) -> None:
+    with pytest.raises(requests.Malformed) as caught:
+        requests.decode(b'{"type":"%s","id":"1","type":"%s"}' % (types[0].encode(), types[1].encode()))
+
+    assert (caught.value.field, caught.value.re) == ("type", "1")
+
+
 def test_brackets_in_a_text_are_no_nesting() -> None:
     request = requests.decode(json.dumps(_SEND | {"text": "[{" * 40}).encode())
 

@@ -86,11 +86,21 @@ def library_response(error: web.HTTPException) -> web.StreamResponse:
     if error.status < 400:
         return web.Response(status=error.status, headers=error.headers)
     code = _LIBRARY.get(error.status, "invalid_frame" if error.status < 500 else "internal")
-    refused = Refused(code, f"{error.reason}.")
+    refused = Refused(code, _library_text(error))
     response = error_response(refused.body, error.status)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+def _library_text(error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"This address takes {', '.join(sorted(error.allowed_methods))}, not {error.method[:20]}."
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"{str(error.text).rstrip('.')}; a message has at most as many bytes as a frame."
+    if isinstance(error, web.HTTPNotFound):
+        return "There is nothing at this address. GET /api/openapi.json lists what there is."
+    return f"{error.reason}."
 
 
 def reply_response(frame: bytes, status: int = 200) -> web.Response:

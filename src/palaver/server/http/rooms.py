@@ -102,7 +102,7 @@ async def list_members(request: web.Request) -> web.StreamResponse:
         raise Refused("invalid_room", problem, field="room")
     banned = services.engine.moderation.is_banned(name, identity.user.id, services.shell.clock())
     if banned or not identity.rights.allows("join", name) or (name.startswith("~") and not identity.rights.operator):
-        raise Refused("forbidden", f"You may not join in {name}.")
+        raise Refused("forbidden", f"You may not join {name}.")
     room = services.engine.state.rooms.get(name)
     users = [] if room is None else [member.person.user for member in room.members.values()]
     users.sort(key=lambda user: (user.name, user.id))

@@ -32,6 +32,8 @@ def make_app(services: Services) -> web.Application:
     app[documents.DOCUMENTS] = {"openapi": openapi(ROUTES), "asyncapi": asyncapi()}
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler, name=route.name)
+        if route.method == "GET" and route.answer not in ("events", "lines"):  # these are written as they come
+            app.router.add_route("HEAD", route.path, route.handler)
     page = Page(load_assets())
     app.router.add_get("/", page.serve)
     app.router.add_get("/{path:(?!api/|ws$|health/|metrics$).+}", page.serve)

@@ -10,7 +10,7 @@ a value may have been a secret put in the wrong place.
 import math
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -182,6 +182,27 @@ class Text:
 
     def text(self, value: object) -> str:
         return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The name or the address of this machine, without a port."""
+
+    placeholder: str = "HOST"
+    range: str = "a host name or an address, without a port (that is --port)"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or re.fullmatch(r"[!-~]{1,255}", value) is None:
+            raise ValueError(self.range)
+        if any(mark in value for mark in ":/[]"):
+            try:
+                IPv6Address(value)
+            except ValueError:
+                raise ValueError(self.range) from None
+        return value
+
+    def text(self, value: object) -> str:
+        return str(value)
 
 
 @dataclass(frozen=True, slots=True)

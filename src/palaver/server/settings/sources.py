@@ -87,5 +87,9 @@ def _read(setting: Setting, raw: object, source: str, where: str) -> Value:
     try:
         return Value(setting.kind.read(raw), source)
     except ValueError as error:
-        shown = "" if isinstance(raw, dict) or isinstance(setting.kind, Many) else f", not {raw!r}"
+        shown = (
+            ""
+            if isinstance(raw, dict) or isinstance(setting.kind, Many)
+            else f", not {str(raw).lower() if isinstance(raw, bool) else repr(raw)}"
+        )
         raise SettingsError(f"{where} must be {error}{shown}.") from None

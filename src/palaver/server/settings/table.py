@@ -11,6 +11,7 @@ from palaver.server.settings.kinds import (
     Choice,
     Dollars,
     File,
+    Host,
     KeyUrl,
     Kind,
     Many,
@@ -49,7 +50,7 @@ class Setting:
 
 
 LISTEN = (
-    Setting("host", Text("HOST", "a host name or an address"), "127.0.0.1", "Address to listen on."),
+    Setting("host", Host(), "127.0.0.1", "Address to listen on."),
     Setting("port", Whole(0, 65_535, "PORT"), 8000, "Port to listen on; 0 takes any free one."),
     Setting("unix-socket", File("PATH"), None, "Listen on this Unix socket instead of host and port."),
     Setting("tls-certificate", File(), None, "PEM file with the certificate chain; turns TLS on."),

@@ -146,7 +146,9 @@ async def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, frame_bytes="4096") as site:
         ada = await site.caller()
         response = await ada.post("/api/rooms/lobby/messages", json={"text": "x" * 5000})
-        assert (await body(response, 413))["error"]["code"] == "invalid_frame"
+        error = (await body(response, 413))["error"]
+        assert error["code"] == "invalid_frame"
+        assert "4096" in error["message"]
 
 
 async def test_the_limit_of_messages_counts_both_ways_together(site: Site) -> None:
@@ -365,7 +367,21 @@ async def test_what_there_is_not_gets_an_error_in_our_form(site: Site, method: s
     response = await nobody.request(method, path)
     assert response.status == status
     if status != 426:
-        assert (await body(response, status))["error"]["code"] in ERRORS
+        error = (await body(response, status))["error"]
+        assert error["code"] in ERRORS
+        assert ("openapi.json" if status == 404 else f"not {method}.") in error["message"]
+    if status == 405:
+        assert method not in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/rooms", "/api/rooms/lobby/messages?limit=1", "/health/live", "/health/ready", "/metrics"]
+)
+async def test_what_can_be_got_can_be_asked_for_its_head(site: Site, path: str) -> None:
+    nobody = await site.caller(None)
+    async with nobody.get(path) as whole, nobody.head(path) as head:
+        assert (head.status, await head.read()) == (200, b"")
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
 
 
 async def test_a_caller_leaves_nothing_behind(site: Site) -> None:

@@ -59,7 +59,10 @@ def test_the_environment_may_name_the_file_and_the_flag_wins(tmp_path: Path) -> 
         ({"port": "-1"}, {}, "", "--port must be a whole number from 0 to 65535, not '-1'"),
         ({}, {"PALAVER_STORE": "disk"}, "", "PALAVER_STORE must be sqlite or memory, not 'disk'"),
         ({"heartbeat-interval": "nan"}, {}, "", "--heartbeat-interval must be 0.05 to 3600 seconds"),
-        ({}, {}, "history = true", "history must be a whole number"),
+        ({}, {}, "history = true", "history must be a whole number from 0 to 100000, not true"),
+        ({"host": "127.0.0.1:80"}, {}, "", "--host must be a host name or an address, without a port (that is --port)"),
+        ({"host": "http://localhost"}, {}, "", "--host must be a host name or an address"),
+        ({"host": "[::1]"}, {}, "", "--host must be a host name or an address"),
         ({}, {}, "heartbeat-timeout = 'off'", "heartbeat-timeout must be"),
         ({}, {}, "origin = 'chat.example.org'", "an origin like https://"),
         ({}, {}, "origin = ['https://a.example/path']", "an origin like https://"),
@@ -177,3 +180,8 @@ def test_no_value_raises_anything_but_a_settings_error(name: str, value: object)
 def test_the_tree_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(load().listen, "port", 1)  # noqa: B010 - mypy would rightly refuse the plain form
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "chat.example.org", "fe80::1%eth0"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert gather({"host": host}, {}, None)["host"].value == host
