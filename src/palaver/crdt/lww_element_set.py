@@ -298,5 +298,8 @@ def merged(one: LWWElementSet[E], other: LWWElementSet[E]) -> LWWElementSet[E]:
         raise MismatchError("bias", one.bias, other.bias)
     result = one.copy()
     result._check_marks(other.replica, other._floor, other._received)
-    result._join_all(other, other.replica)
+    if result._floor is None:
+        result._join_all(other, other.replica)
+    else:
+        result._join_above_floor(dict(other._items()), other.replica)
     return result

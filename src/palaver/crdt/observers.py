@@ -102,17 +102,25 @@ class Subscriptions(Generic[E]):
         if self._delivering:
             return
         self._delivering = True
+        errors: list[Exception] = []
         try:
             while self._waiting:
-                self._deliver(*self._waiting.popleft())
+                self._deliver(*self._waiting.popleft(), errors)
         finally:
             self._delivering = False
             self._waiting.clear()
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ExceptionGroup("subscribers failed", errors)
 
-    def _deliver(self, added: frozenset[E], removed: frozenset[E]) -> None:
+    def _deliver(self, added: frozenset[E], removed: frozenset[E], errors: list[Exception]) -> None:
         for number, resolve in list(self._callbacks.items()):
             callback = resolve()
             if callback is None:
                 del self._callbacks[number]
             elif number in self._callbacks:
-                callback(added, removed)
+                try:
+                    callback(added, removed)
+                except Exception as error:  # noqa: BLE001 - raised again when all others have heard of the change
+                    errors.append(error)

@@ -112,13 +112,15 @@ class Replica(CellSet[E]):
         self._quarantine.hold(future)
         for element, cell in self._quarantine.release(limit):
             believed[element] = join(cell, believed.get(element, NOTHING))
+        if believed:
+            self._clock.observe(stamp_in(max(believed.values()), self._bias_bit))
+        return self._join_above_floor(believed, source)
+
+    def _join_above_floor(self, cells: dict[E, int], source: str | None) -> Delta[E]:
         if self._floor is not None:
             settled = last_cell(self._floor, self._bias_bit)
-            believed = {element: cell for element, cell in believed.items() if cell > settled}
-        top = max(believed.values(), default=NOTHING)
-        if believed:
-            self._clock.observe(stamp_in(top, self._bias_bit))
-        return self._join(believed, believed.values(), top, source)
+            cells = {element: cell for element, cell in cells.items() if cell > settled}
+        return self._join(cells, cells.values(), max(cells.values(), default=NOTHING), source)
 
     def _join(self, elements: Iterable[E], cells: Iterable[int], top: int, source: str | None) -> Delta[E]:
         # First, so that it is right even if the join is broken off.
@@ -155,8 +157,8 @@ class Replica(CellSet[E]):
         """Call `callback(added, removed)` after every change of the members, until the handle is closed.
 
         A write made from within a callback is reported after it has returned, never inside. A bound method is held
-        weakly: when its object goes, so does the subscription. What a callback raises reaches the writer; the change
-        stands.
+        weakly: when its object goes, so does the subscription. What a callback raises reaches the writer, in an
+        ExceptionGroup if several do, after all others have been called; the change stands.
         """
         if self._subscriptions is None:
             self._subscriptions = Subscriptions()

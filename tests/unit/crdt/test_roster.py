@@ -2,7 +2,16 @@
 
 import pytest
 
-from palaver.crdt import MIN_STAMP, BehindFloorError, HybridLogicalClock, LWWElementSet, Report, Roster, StampError
+from palaver.crdt import (
+    MIN_STAMP,
+    BehindFloorError,
+    HybridLogicalClock,
+    LWWElementSet,
+    Report,
+    Roster,
+    StampError,
+    merged,
+)
 
 
 class Wall:
@@ -87,6 +96,23 @@ def test_members_with_different_floors_merge() -> None:
 
     assert set(a) == set(b) == {"bob"}
     assert not b.tombstones()
+
+
+def test_merged_brings_back_nothing_below_the_floor_any_more_than_merge_does() -> None:
+    (a, roster_a), (b, _) = everybody = nodes("a", "b")
+    a.add("ada")
+    a.remove("ada")
+    for _ in range(2):
+        exchange(*everybody)
+    b.add("bob")
+    assert roster_a.collect() == 1
+
+    both = merged(a, b)
+    a.merge(b)
+
+    assert both.state_equal(a)
+    assert both.frozen() == {"bob"}
+    assert not both.tombstones()
 
 
 def test_a_digest_exchange_is_as_good_as_a_whole_state() -> None:

@@ -117,6 +117,25 @@ def test_what_a_callback_raises_reaches_the_writer_and_the_change_stands() -> No
     assert "ada" in members
 
 
+def test_a_callback_that_raises_hides_nothing_from_the_others() -> None:
+    members = replica()
+    heard: list[str] = []
+
+    def write_and_fail(added: frozenset[str], removed: frozenset[str]) -> None:
+        if "ada" in added:
+            members.add("bob")
+        raise RuntimeError("no")
+
+    members.subscribe(write_and_fail)
+    members.subscribe(lambda added, _: heard.extend(added))
+
+    with pytest.raises(ExceptionGroup) as raised:
+        members.add("ada")
+
+    assert heard == ["ada", "bob"]
+    assert [str(error) for error in raised.value.exceptions] == ["no", "no"]
+
+
 def test_observers_that_start_later_still_hear_changes_in_order() -> None:
     members, other = replica(), replica("b")
     members.subscribe(lambda added, _: members.remove("ada") if "ada" in added else None)
