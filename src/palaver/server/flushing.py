@@ -11,12 +11,12 @@ from collections.abc import Callable
 class Flushing:
     """Calls `flush` on the running event loop. `scheduled` is set until the flush says `done`."""
 
-    __slots__ = ("_flush", "_loop", "_waiting", "scheduled")
+    __slots__ = ("_flush", "_loop", "_timer", "scheduled")
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
         self._loop = asyncio.get_running_loop()
-        self._waiting: asyncio.TimerHandle | None = None  # the flush, while more is expected
+        self._timer: asyncio.TimerHandle | None = None  # the flush, while it waits for what is expected
         self.scheduled = False
 
     def schedule(self) -> None:
@@ -32,16 +32,21 @@ class Flushing:
         """
         if not self.scheduled:
             self.scheduled = True
-            self._waiting = self._loop.call_later(seconds, self._flush)
+            self._timer = self._loop.call_later(seconds, self._flush)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the next flush waits for what is expected."""
+        return self._timer is not None
 
     def expect_no_more(self) -> None:
         """What was expected is here, or will not come: flush at the end of this turn. Idempotent."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
             self._loop.call_soon(self._flush)
 
     def done(self) -> None:
         """The flush is over; from here on `schedule` means the next one."""
         self.scheduled = False
-        self._waiting = None
+        self._timer = None

@@ -33,9 +33,10 @@ TICK_SECONDS = 1.0  # the longest time between two ticks
 STALL_SECONDS = 0.25  # a tick that is later than this is a stall of the server, not of its peers
 
 # Where the log still has so many jobs after an answer, the next answer is near and is for the same rooms. Writing both
-# together saves each connection a write, and what they say next comes together, into one commit.
+# together saves each connection a write, and what they say next comes together, into one commit. An answer waits for
+# one other and not for a third, and not for a log that hangs.
 CROWD_JOBS = 64
-CROWD_SECONDS = 0.01
+CROWD_SECONDS = 0.05
 
 journal = structlog.get_logger("palaver.server")
 
@@ -135,10 +136,10 @@ class Shell:
 
     def _logged(self, results: Sequence[LogResult]) -> None:
         self.stats.log_jobs -= len(results)
-        if self.stats.log_jobs >= CROWD_JOBS:
-            self.fanout.flushing.expect_more(CROWD_SECONDS)
-        else:
+        if self.fanout.flushing.waiting:
             self.fanout.flushing.expect_no_more()
+        elif self.stats.log_jobs >= CROWD_JOBS:
+            self.fanout.flushing.expect_more(CROWD_SECONDS)
         answers = iter(results)
         for _ in results:  # one round, unless a fault of ours stops it: that costs one job its answer, not the batch
             try:

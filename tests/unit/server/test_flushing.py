@@ -53,9 +53,10 @@ async def test_where_more_is_expected_the_flush_waits_for_it() -> None:
     flushes.flushing.schedule()
     flushes.flushing.expect_more(LONG)
     await _turns()
-    assert flushes.count == 0
+    assert (flushes.count, flushes.flushing.waiting) == (0, True)
     flushes.flushing.expect_no_more()
     flushes.flushing.expect_no_more()
+    assert not flushes.flushing.waiting
     await _turns()
     assert flushes.count == 1
 
@@ -125,14 +126,21 @@ async def _shell(jobs: int) -> tuple[Shell, SlowLog, FakeReader]:
     return shell, log, reader
 
 
-async def test_while_the_log_has_a_crowd_of_jobs_its_answers_are_written_together() -> None:
-    shell, log, reader = await _shell(2 + CROWD_JOBS)
-    log.answer(2)
-    await _turns()
-    assert reader.writes == []
-    log.answer(CROWD_JOBS)
-    await _turns()
-    assert [len(unframe(write)) for write in reader.writes] == [2 + CROWD_JOBS]
+async def test_while_the_log_has_a_crowd_of_jobs_an_answer_is_written_with_the_next_one() -> None:
+    shell, log, reader = await _shell(7 + CROWD_JOBS)
+    for count, written in ((2, []), (5, [7]), (CROWD_JOBS - 1, [7, CROWD_JOBS - 1]), (1, [7, CROWD_JOBS - 1, 1])):
+        log.answer(count)
+        await _turns()
+        assert [len(unframe(write)) for write in reader.writes] == written
+    await shell.stop()
+
+
+async def test_an_answer_does_not_wait_for_a_third_one() -> None:
+    shell, log, reader = await _shell(4 * CROWD_JOBS)
+    for written in ([], [2], [2], [2, 2]):
+        log.answer(1)
+        await _turns()
+        assert [len(unframe(write)) for write in reader.writes] == written
     await shell.stop()
 
 
