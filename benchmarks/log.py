@@ -2,12 +2,16 @@
 
     python benchmarks/log.py [--rounds 3] [--messages 60000] [--senders 200] [--rooms 50] [--in-flight 2]
                              [--work-us 0,30]
+    python benchmarks/log.py --rate 50 --messages 500      what a message waits that has a commit of its own
 
 `bare` writes a row for each message to the table of messages and one to a table of sends in the order they came, and
 commits, in batches of the size that the log came to, and does nothing else: it looks for no repetition, keeps no index
 of sends, removes nothing, answers nobody. It is the plain way; the log appends a batch to a journal as one row.
 `log` is SqliteLog on a running loop: each sender has so many messages in flight and sends the next one when one is
 acknowledged. `--work-us` lets the loop work so long per message, as the server does that shares its core.
+
+With `--rate`, so many messages come in a second, one at a time: `log` is the same, and `floor` writes one block of a
+file and syncs it, which is what no commit can beat on this disk and in this company.
 
 Every round is a process of its own, pinned to one core; the rounds of the variants alternate. Raw results go to
 benchmarks/results/.
@@ -26,7 +30,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import msgspec
@@ -41,6 +45,7 @@ INSERT_SEND = "INSERT INTO arrived (room, user, cid, seq, mid, time) VALUES (?, 
 RESULTS = Path(__file__).parent / "results"
 TEXT = "A message of usual length, as people write them to each other in a room."
 START_MS = 1_790_000_000_000
+BLOCK = 4096
 
 
 class Round(msgspec.Struct, kw_only=True):
@@ -54,6 +59,7 @@ class Round(msgspec.Struct, kw_only=True):
     work_us: float
     batch: int
     directory: str
+    rate: float = 0.0
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -166,6 +172,46 @@ async def log(setup: Round) -> Figures:
     return summed(setup, seconds, cpu, store.statistics.batch_jobs.count, latencies)
 
 
+def floor(setup: Round) -> Figures:
+    """One block written and synced for each message, on schedule."""
+    file = os.open(Path(setup.directory) / "blocks", os.O_RDWR | os.O_CREAT)
+    os.pwrite(file, bytes(BLOCK * 1_000), 0)
+    os.fsync(file)
+    began, cpu, latencies = perf_counter(), process_time(), []
+    for number in range(setup.messages):
+        sleep(max(0.0, began + number / setup.rate - perf_counter()))
+        one = perf_counter()
+        os.pwrite(file, number.to_bytes(8, "big") * (BLOCK // 8), number % 1_000 * BLOCK)
+        os.fdatasync(file)
+        latencies.append(perf_counter() - one)
+    return summed(setup, perf_counter() - began, process_time() - cpu, setup.messages, latencies)
+
+
+async def paced(setup: Round) -> Figures:
+    """SqliteLog with one message at a time, on schedule."""
+    store = SqliteLog(Path(setup.directory), Retention(100), now_ms=lambda: START_MS)
+    message, latencies, arrived = messages(setup), list[float](), asyncio.Event()
+    store.start(lambda _: arrived.set())
+    began, cpu = perf_counter(), process_time()
+    for number in range(setup.messages):
+        await asyncio.sleep(max(0.0, began + number / setup.rate - perf_counter()))
+        one = perf_counter()
+        store.submit([message(number)])
+        await arrived.wait()
+        arrived.clear()
+        latencies.append(perf_counter() - one)
+    seconds, cpu = perf_counter() - began, process_time() - cpu
+    await store.close()
+    return summed(setup, seconds, cpu, store.statistics.batch_jobs.count, latencies)
+
+
+def measured(setup: Round) -> Figures:
+    """One round, in this process."""
+    if setup.variant == "log":
+        return asyncio.run(paced(setup) if setup.rate else log(setup))
+    return floor(setup) if setup.variant == "floor" else bare(setup)
+
+
 def run(setup: Round) -> Figures:
     """One round in a process of its own."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-log-") as directory:
@@ -190,6 +236,7 @@ def arguments() -> argparse.Namespace:
     for name, default in (("rounds", 3), ("messages", 60_000), ("senders", 200), ("rooms", 50), ("in-flight", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--work-us", default="0,30", help="comma-separated microseconds")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second, one at a time")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--round", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -201,14 +248,13 @@ def main() -> None:
     os.sched_setaffinity(0, {chosen.core})
     if chosen.round:
         setup = msgspec.json.decode(chosen.round, type=Round)
-        figures = bare(setup) if setup.variant == "bare" else asyncio.run(log(setup))
-        sys.stdout.write(msgspec.json.encode(figures).decode())
+        sys.stdout.write(msgspec.json.encode(measured(setup)).decode())
         return
-    works = [float(work) for work in chosen.work_us.split(",")]
+    works = [0.0] if chosen.rate else [float(work) for work in chosen.work_us.split(",")]
     rounds: dict[str, list[Figures]] = {}
     for _ in range(chosen.rounds):
         batch = 200
-        for variant, work_us in [*(("log", work) for work in works), ("bare", 0.0)]:
+        for variant, work_us in [*(("log", work) for work in works), ("floor" if chosen.rate else "bare", 0.0)]:
             setup = Round(
                 variant=variant,
                 messages=chosen.messages,
@@ -218,6 +264,7 @@ def main() -> None:
                 work_us=work_us,
                 batch=batch,
                 directory="",
+                rate=chosen.rate,
             )
             figures = run(setup)
             if (variant, work_us) == ("log", works[0]):
@@ -233,7 +280,7 @@ def report(chosen: argparse.Namespace, rounds: dict[str, list[Figures]]) -> None
         m = medians(each)
         spread = f"({m['per_second_min']:.0f}..{m['per_second_max']:.0f})"
         print(
-            f"{name:14}{m['per_second']:12.0f}{spread:>18}{m['p50_ms']:8.1f}{m['p99_ms']:8.1f}"
+            f"{name:14}{m['per_second']:12.0f}{spread:>18}{m['p50_ms']:8.2f}{m['p99_ms']:8.2f}"
             f"{m['mean_batch']:7.0f}{m['cpu_us_per_message']:8.1f}"
         )
     now = datetime.now(UTC)  # noqa: TID251 - names the file of results

@@ -37,8 +37,7 @@ _BUSY_MS = 2_000  # how long somebody else (a backup, an operator's shell) may h
 _JOURNAL = """
 CREATE TABLE journal (id INTEGER PRIMARY KEY, batch BLOB NOT NULL) STRICT;  -- the newest messages: see journal.py
 """
-_TABLES = f"""
-{_JOURNAL}
+_TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 -- trimmed: every message of the room up to this seq was removed. The last seq is never below it.
 CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, trimmed INTEGER NOT NULL DEFAULT 0) STRICT;
@@ -227,7 +226,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = DELETE")
     identity = f"('epoch', '{_new_epoch()}'), ('secret', x'{secrets.token_hex(32)}')"
     connection.executescript(
-        f"BEGIN EXCLUSIVE; {_TABLES} INSERT INTO meta VALUES {identity};"  # noqa: S608 - hexadecimal digits made above
+        f"BEGIN EXCLUSIVE; {_TABLES} {_JOURNAL} INSERT INTO meta VALUES {identity};"  # noqa: S608 - hexadecimal digits made above
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT;"
     )
     path.chmod(0o600)
