@@ -20,7 +20,7 @@ MAX_SENT = 256  # unacknowledged sends a client may ask about in one join
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-UserId = Annotated[str, Meta(min_length=1, max_length=200)]
+UserId = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[str, Meta(max_length=1_000)]
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86_400)]
 

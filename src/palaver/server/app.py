@@ -5,6 +5,7 @@ Refuses to do: read settings, make the engine or the log; palaver.server.serve d
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from palaver.server.door import Door, late_upgrade
 from palaver.server.shell import Shell
@@ -29,6 +31,16 @@ class Address:
     port: int = 8000
     unix: Path | None = None
     tls: ssl.SSLContext | None = None
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """What a peer did wrong was answered; with a traceback for each, a hostile one could fill the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+_LOGGER = logging.getLogger("palaver.http.library")
+_LOGGER.addFilter(_is_our_fault)
 
 
 class Running:
@@ -109,7 +121,12 @@ async def start(shell: Shell, addresses: Sequence[Address], app: web.Application
     """Start the shell and listen. `app` gets every request that is no WebSocket upgrade on the shell's path."""
     app.router.add_route("*", shell.bounds.path, late_upgrade)
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=2.0, keepalive_timeout=KEEP_ALIVE_SECONDS
+        app,
+        access_log=None,
+        logger=_LOGGER,
+        handle_signals=False,
+        shutdown_timeout=2.0,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
     )
     await runner.setup()
     assert runner.server is not None, "setup makes the server"

@@ -206,7 +206,10 @@ class Doorstep(asyncio.Protocol):
     def _answer(self, library: ServerProtocol, request: Request) -> Response:
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
         if self._may_come(origins, hosts[0] if len(hosts) == 1 else None):
-            return library.accept(request)
+            response = library.accept(request)
+            if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+                response.headers["Sec-WebSocket-Version"] = "13"  # RFC 6455, 4.4: it may be the version
+            return response
         text = f"Pages of {origins[0]} may not connect. The server's operator can allow them with --origin.\n"
         return library.reject(HTTPStatus.FORBIDDEN, text)
 

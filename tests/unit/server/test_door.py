@@ -166,6 +166,7 @@ async def test_a_bad_handshake_is_answered_or_closed(line: bytes, status: bytes 
     async with serving() as served:
         answer = await talk(served.port, UPGRADE + line + b"\r\n")
         assert answer.startswith(b"HTTP/1.1 " + status) if status else answer == b""
+        assert (b"\r\nSec-WebSocket-Version: 13\r\n" in answer) == (status is not None)
         assert served.shell.stats.refused["handshake"] == 1
 
 

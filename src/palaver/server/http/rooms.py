@@ -80,6 +80,9 @@ async def send_message(request: web.Request) -> web.StreamResponse:
             raise Refused("invalid_frame", "Give one Idempotency-Key, or `cid` in the body, not both.", field="cid")
         if not keys[0].isprintable():  # bytes that are no UTF-8 arrive as halves of surrogate pairs
             raise Refused("invalid_frame", "The header Idempotency-Key must be printable text in UTF-8.", field="cid")
+        if not 1 <= len(keys[0]) <= 64:
+            text = f"The header Idempotency-Key must have 1 to 64 characters, not {len(keys[0])}."
+            raise Refused("invalid_frame", text, field="cid")
         body["cid"] = keys[0]
     frame = await ask(request, "send", {"room": _room(request), **body})
     response = reply_response(frame, HTTPStatus.CREATED)

@@ -51,6 +51,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except Refused as refused:
         return error_response(refused.body)
+    except web.RequestPayloadError:
+        text = "The body cannot be read: it is cut short, or not in the encoding that its headers name."
+        return error_response(Refused("invalid_frame", text).body)
     except web.HTTPException as error:
         return library_response(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must cost its caller one request, with a trace

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,6 +125,7 @@ async def test_a_body_that_is_wrong_gets_the_error_of_the_socket(
     [
         (b"", b'{"text":"\xed\xa0\x80"}', b"invalid_json"),
         (b"Idempotency-Key: \xff\xfe\r\n", b'{"text":"hi"}', b"invalid_frame"),
+        (b"Idempotency-Key:\r\n", b'{"text":"hi"}', b"invalid_frame"),
         (b"Idempotency-Key: " + b"k" * 65 + b"\r\n", b'{"text":"hi"}', b"invalid_frame"),
     ],
 )
@@ -140,6 +142,26 @@ async def test_bytes_that_are_no_text_are_the_callers_mistake(
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400")
     assert b'"code":"%s"' % code in answer
+
+
+async def test_what_is_no_http_and_bodies_that_cannot_be_read_are_answered_and_not_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = await site.caller()
+    zipped = {"Content-Encoding": "gzip"}
+    response = await ada.post("/api/rooms/lobby/messages", data=b'{"text": "x"}', headers=zipped)
+    assert (await body(response, 400))["error"]["code"] == "invalid_frame"
+    for garbage in (b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
+        writer.write(garbage)
+        assert (await reader.read()).startswith(b"HTTP/1.0 400")
+        writer.close()
+    assert caplog.records == []
+    bomb = gzip.compress(b" " * 10_000_000)
+    response = await ada.post("/api/rooms/lobby/messages", data=bomb, headers=zipped)
+    assert (await body(response, 413))["error"]["code"] == "invalid_frame"
+    data = gzip.compress(b'{"text": "x"}')
+    await body(await ada.post("/api/rooms/lobby/messages", data=data, headers=zipped), 201)
 
 
 async def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
