@@ -156,7 +156,7 @@ def _first_line(text: str) -> str:
 class Limits(NamedTuple):
     """What tests may use before they are taken to be without end; several times what they need on a good source."""
 
-    processor: int = 120
+    processor: int = 60
     """Seconds on the processor."""
     asleep: float = 30.0
     """Seconds in which every thread sleeps."""
