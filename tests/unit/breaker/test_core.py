@@ -52,6 +52,7 @@ def test_admission_itself_ends_a_lease_that_has_run_out(core: Core) -> None:
     assert isinstance(refusal, Refusal)
     assert (refusal.state, refusal.reason) == (State.OPEN, Reason.OPEN)
     assert core.since == 14.0
+    assert (core.tally.rejected_probe_limit, core.tally.rejected_open) == (1, 1)
 
 
 def test_the_rest_of_the_wait_is_what_a_rejection_says(core: Core) -> None:
