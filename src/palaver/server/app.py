@@ -5,6 +5,7 @@ Refuses to do: read settings, make the engine or the log; palaver.server.serve d
 """
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -31,6 +32,19 @@ class Address:
     port: int = 8000
     unix: Path | None = None
     tls: ssl.SSLContext | None = None
+
+
+def _is_served(path: Path) -> bool:
+    """Whether somebody listens on this Unix socket; connecting to one never waits for the other side."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True  # its backlog is full
+        except OSError:
+            return False
+    return True
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
@@ -60,7 +74,9 @@ class Running:
         loop = self.shell.loop
         timeout = None if address.tls is None else TLS_HANDSHAKE_SECONDS
         if address.unix is not None:
-            # asyncio replaces a socket that a killed server left behind, and refuses to replace anything else.
+            # asyncio replaces a socket that a killed server left behind, and refuses to replace what is no socket.
+            if _is_served(address.unix):
+                raise OSError(errno.EADDRINUSE, "another server listens there")
             server = await loop.create_unix_server(
                 self._door, str(address.unix), ssl=address.tls, ssl_handshake_timeout=timeout, backlog=BACKLOG
             )

@@ -305,3 +305,13 @@ async def test_a_violation_over_tls_ends_with_its_code(certificate: Path) -> Non
             await client.send("x" * 200_000)
             await client.wait_closed()
             assert client.close_code == 1009
+
+
+async def test_a_unix_socket_that_is_served_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "palaver.sock"
+    async with serving(address=Address(unix=path)):
+        with pytest.raises(OSError, match="another server listens there"):
+            async with serving(address=Address(unix=path)):
+                pass
+        async with unix_connect(str(path), "ws://localhost/ws") as connected:
+            assert (await hear(connected))["type"] == "hello"
