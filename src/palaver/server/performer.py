@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from palaver.chat import effects as fx
 from palaver.chat.commands import Objection
@@ -58,6 +59,8 @@ class Performer:
         self._authenticate = authenticate
         self._turn_ended = turn_ended
         self._loop = asyncio.get_running_loop()
+        # Bound, because a logger that is not is made anew for each line, also for those that are not written.
+        self._journal: FilteringBoundLogger = journal.bind()
         self._results: deque[Iterable[Effect]] = deque()
         self._performing = False
         self._jobs: list[LogJob] = []
@@ -93,7 +96,7 @@ class Performer:
         """Log an exception of ours and answer the request, `data`, that it ended."""
         self._stats.faults += 1
         trace = new_trace()
-        journal.error("fault", trace=trace, connection=repr(connection), exc_info=error)
+        self._journal.error("fault", trace=trace, connection=repr(connection), exc_info=error)
         if connection is not None:
             self._stats.faults_told += 1
             self._send(fx.Send(connection, fault_frame(data, trace)))
@@ -160,7 +163,7 @@ class Performer:
     def _subscribe(self, effect: fx.Subscribe) -> None:
         if isinstance(effect.connection, Connection) and not effect.connection.closing:
             self._fanout.subscribe(effect.connection, effect.room)
-            journal.debug("room_entered", connection=repr(effect.connection), room=effect.room)
+            self._journal.debug("room_entered", connection=effect.connection, room=effect.room)
 
     def _unsubscribe(self, effect: fx.Unsubscribe) -> None:
         if isinstance(effect.connection, Connection):
@@ -183,13 +186,13 @@ class Performer:
     def _save(self, effect: fx.Save) -> None:
         """What moderators decide is always logged: who, whom, where."""
         decided = effect.sanction
-        journal.info(
+        self._journal.info(
             "decision", kind=decided.kind, room=decided.room, user=decided.user, by=decided.by, active=decided.active
         )
         self._jobs.append(effect)
 
     def _redact(self, effect: fx.Redact) -> None:
-        journal.info("message_deleted", connection=repr(effect.connection), room=effect.room, seq=effect.seq)
+        self._journal.info("message_deleted", connection=repr(effect.connection), room=effect.room, seq=effect.seq)
         self._jobs.append(effect)
 
     # ---- commands ----

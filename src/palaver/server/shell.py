@@ -14,6 +14,7 @@ from typing import cast
 
 import msgspec
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from palaver.chat import effects as fx
 from palaver.chat.effects import Connection as AnyConnection
@@ -61,6 +62,7 @@ class Shell:
         self.clock = clock
         self.stats = Stats()
         self.loop = asyncio.get_running_loop()
+        self._journal: FilteringBoundLogger = journal.bind()  # as in the performer
         self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow)
         self.verification = Verification(
             verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock
@@ -96,7 +98,7 @@ class Shell:
         self.stats.connections += 1
         self.connections.add(connection)
         connection.number = self.stats.opened
-        journal.debug("connection_opened", connection=repr(connection))
+        self._journal.debug("connection_opened", connection=connection)
         faults = self.stats.faults
         self._tell(self.engine.connected, connection, connection.ip, self.clock())
         if self.stats.faults != faults:
@@ -128,7 +130,7 @@ class Shell:
         self.stats.connections -= 1
         self.stats.closed[connection.close_code] += 1
         self.stats.closed_by_client[connection.close_code] += connection.abandoned
-        journal.debug("connection_closed", connection=repr(connection), code=connection.close_code)
+        self._journal.debug("connection_closed", connection=connection, code=connection.close_code)
         self.fanout.remove(connection)
         self._forget(connection)
         if not self.connections and self._idle is not None and not self._idle.done():
