@@ -52,9 +52,8 @@ class State:
         self.timers = Timers()
         self.counts: Counter[tuple[str, str]] = Counter()  # (what, which), read by the metrics
         self.requests: Counter[type] = Counter()  # understood and within the limits, by kind
-        self.frames: Counter[type[Struct]] = (
-            Counter()
-        )  # made for clients, by kind; one for a whole room is one; no errors
+        # Made for clients, by kind; one for a whole room is one; no errors.
+        self.frames: Counter[type[Struct]] = Counter()
         self.heartbeat_seconds = 0.0  # from a ping to its answer, summed up
         self.windows = None if settings.messages is None else UserWindows(settings.messages, settings.per_seconds)
         self.frame_bucket = _bucket(settings.frames_per_second, 2)

@@ -1,6 +1,7 @@
 """How the tests speak to a log: one that is driven on the running loop, and short names for the jobs."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ import pytest
 from palaver.chat.effects import Append, Fates, Load, LogJob, LogResult, Page, Redact, Save
 from palaver.chat.records import Sanction, User
 from palaver.server.log import Log, MemoryLog, Retention, SqliteLog
+from palaver.server.log.opening import DATABASE
 
 ADA, BOB = User("u-ada", "ada"), User("u-bob", "bob")
 HOUR_MS = 3_600_000
@@ -97,6 +99,14 @@ def redact(seq: int, *, room: str = "lobby") -> Redact:
 
 def save(sanction: Sanction) -> Save:
     return Save("c", "5", sanction)
+
+
+def rows(tmp_path: Path, table: str) -> int:
+    """How many a table of the store in this directory has."""
+    connection = sqlite3.connect(tmp_path / DATABASE)
+    count: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    connection.close()
+    return count
 
 
 def fold_early(monkeypatch: pytest.MonkeyPatch, *, full: int, stored: int, step: int) -> None:

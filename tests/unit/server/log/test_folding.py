@@ -12,7 +12,7 @@ from palaver.server.log.journal import FULL_MESSAGES
 from palaver.server.log.opening import DATABASE, open_store
 from palaver.server.log.retention import Retention
 from palaver.server.log.writer import Writer
-from tests.unit.server.log.driving import ADA, BOB, Clock, append, fates, fold_early, load, redact
+from tests.unit.server.log.driving import ADA, BOB, Clock, append, fates, fold_early, load, redact, rows
 
 ROOMS = 40
 MakeWriter = Callable[..., Writer]
@@ -52,13 +52,6 @@ def texts(results: list[LogResult]) -> list[str]:
     return [message.text for result in results if isinstance(result, Loaded) for message in result.messages]
 
 
-def count(tmp_path: Path, table: str) -> int:
-    connection = sqlite3.connect(tmp_path / DATABASE)
-    found: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    connection.close()
-    return found
-
-
 def fold_all(writer: Writer) -> None:
     """Until the journal is empty."""
     assert writer._journal is not None
@@ -93,7 +86,7 @@ def test_a_slice_between_commits_is_bounded_by_what_was_stored(make_writer: Make
     step = 250 + 2  # of removing; other steps are smaller
     assert max(slices) <= 400 * UNITS_PER_MESSAGE + step
     assert sum(slices) > 2 * FULL_MESSAGES, "there was something to do"
-    assert count(tmp_path, "sends") >= 2 * FULL_MESSAGES
+    assert rows(tmp_path, "sends") >= 2 * FULL_MESSAGES
 
 
 def test_what_is_not_folded_yet_is_bounded_while_messages_come_without_a_pause(make_writer: MakeWriter) -> None:
@@ -151,7 +144,7 @@ def test_messages_that_are_not_kept_any_more_are_never_written_to_their_table(
     assert any(statement.startswith("INSERT INTO sends") for statement in statements)
     written = sum(statement.startswith("INSERT INTO messages") for statement in statements)
     assert written <= 10 * ROOMS, "what was kept when the first pass of sweeping began"
-    assert count(tmp_path, "messages") <= 10 * ROOMS
+    assert rows(tmp_path, "messages") <= 10 * ROOMS
     assert texts(writer.perform([load("r3")]).results) == [
         f"text {n}" for n in range(3 * FULL_MESSAGES - 10 * ROOMS + 3, 3 * FULL_MESSAGES, ROOMS)
     ]
@@ -192,17 +185,17 @@ def test_a_slice_that_fails_leaves_everything_as_it_was_and_is_done_again(
     writer.perform(crowd(0, 120))
     writer._unfolded = 0  # so that the slices are small
     writer.tend(idle=True)
-    before = count(tmp_path, "sends")
+    before = rows(tmp_path, "sends")
     assert 0 < before < 120
     writer._store.connection.execute("PRAGMA query_only = ON")
     writer.tend(idle=True)
-    assert count(tmp_path, "sends") == before
+    assert rows(tmp_path, "sends") == before
     writer._store.connection.execute("PRAGMA query_only = OFF")
     found = writer.perform([fates("c-0", "c-119", room="r0"), fates("c-119", room="r39")]).results
     assert [each.seqs for each in found if isinstance(each, Found)] == [{"c-0": 1, "c-119": None}, {"c-119": 3}]
     writer.tend(idle=True)
     fold_all(writer)
-    assert count(tmp_path, "sends") == 120
+    assert rows(tmp_path, "sends") == 120
     assert len(texts(writer.perform([load(f"r{room}") for room in range(ROOMS)]).results)) == 120
 
 
@@ -257,8 +250,8 @@ def test_the_text_of_a_deleted_message_is_in_no_page_of_the_file_that_is_not_use
 def test_a_journal_that_was_folded_leaves_nothing_behind(make_writer: MakeWriter, tmp_path: Path) -> None:
     writer = make_writer()
     writer.perform(crowd(0, 300))
-    assert count(tmp_path, "journal") == 1
+    assert rows(tmp_path, "journal") == 1
     writer.tend(idle=True)  # begins a pass, before which the journal is folded
     fold_all(writer)
-    assert [count(tmp_path, table) for table in ("journal", "messages", "sends")] == [0, 300, 300]
+    assert [rows(tmp_path, table) for table in ("journal", "messages", "sends")] == [0, 300, 300]
     assert len(texts(writer.perform([load("r0")]).results)) == 8

@@ -12,7 +12,7 @@ from palaver.server.log.journal import Journal
 from palaver.server.log.opening import DATABASE, open_store
 from palaver.server.log.retention import SENDS_KEPT_MS, Retention
 from palaver.server.log.writer import Writer
-from tests.unit.server.log.driving import HOUR_MS, START_MS, Clock, append, fates, fold_early, load, redact
+from tests.unit.server.log.driving import HOUR_MS, START_MS, Clock, append, fates, fold_early, load, redact, rows
 
 MakeWriter = Callable[..., Writer]
 
@@ -45,13 +45,6 @@ def make_writer(tmp_path: Path, clock: Clock, monotonic: Monotonic) -> Iterator[
     yield make
     for writer in opened:
         writer.close()
-
-
-def rows(tmp_path: Path, table: str) -> int:
-    connection = sqlite3.connect(tmp_path / DATABASE)
-    count: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    connection.close()
-    return count
 
 
 def remembered(tmp_path: Path) -> int:
