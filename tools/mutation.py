@@ -187,9 +187,9 @@ def _ending_once(run: Callable[[], int], limits: Limits, clock: Callable[[], flo
     """How it ended, and whether this process was held up meanwhile."""
     # Forked, so that what the tests import from elsewhere is loaded once and not a thousand times.
     process = FORK.Process(target=_limited, args=(run, limits.processor))
+    endless, asleep, held_up, before = True, 0.0, False, clock()  # before the start: it may fail before we look again
     process.start()
     assert process.pid is not None, "it has been started"
-    endless, asleep, held_up, before = True, 0.0, False, clock()
     while endless and asleep < limits.asleep:
         process.join(LOOK_EVERY)
         asleep += LOOK_EVERY if sleeps(process.pid) else 0.0

@@ -1,11 +1,13 @@
 """When to look at what again: one heap for all timers of the engine.
 
 A timer is a key and a time; setting a key again replaces its time. Nothing is called from here: `due` hands the keys
-back to whoever decides. Cost: O(log n) to set, O(1) to cancel.
+back to whoever decides. Cost, amortised: O(log n) to set, O(1) to cancel.
 """
 
 from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
+
+_FEW = 64  # dead entries that are not worth the work
 
 
 class Timers:
@@ -28,8 +30,7 @@ class Timers:
         self._when[key] = when
         self._order += 1
         heappush(self._heap, (when, self._order, key))
-        if len(self._heap) > 2 * len(self._when) + 64:
-            self._compact()
+        self._compact_if_mostly_dead()
 
     def set_if_unset(self, key: Hashable, when: float) -> None:
         """Have `key` come up at `when` unless it is set already."""
@@ -39,11 +40,13 @@ class Timers:
     def cancel(self, key: Hashable) -> None:
         """Forget the key, if it is set."""
         self._when.pop(key, None)
+        self._compact_if_mostly_dead()
 
-    def _compact(self) -> None:
-        """Drop replaced and cancelled entries, so that what they refer to is freed. Amortised O(1) per `set`."""
-        self._heap = [entry for entry in self._heap if self._when.get(entry[2]) == entry[0]]
-        heapify(self._heap)
+    def _compact_if_mostly_dead(self) -> None:
+        """Drop replaced and cancelled entries, so that what they refer to is freed. Amortised O(1) per call."""
+        if len(self._heap) > 2 * len(self._when) + _FEW:
+            self._heap = [entry for entry in self._heap if self._when.get(entry[2]) == entry[0]]
+            heapify(self._heap)
 
     def next(self) -> float | None:
         """The earliest time set."""

@@ -45,3 +45,12 @@ def test_cancelled_timers_do_not_pile_up() -> None:
         timers.cancel(number)
 
     assert len(timers._heap) < 200
+
+
+def test_keys_that_were_all_cancelled_are_let_go_without_another_timer_being_set() -> None:
+    timers = Timers()
+    for number in range(10_000):
+        timers.set(number, 1_000.0 + number)
+    for number in range(10_000):
+        timers.cancel(number)
+    assert len(timers._heap) < 200
