@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+MAX_SEQ = 2**53 - 1  # what every client can count to: JavaScript has no greater whole numbers
 OURS = "~"  # the ids of the server's own users begin with it, and so do the names of its rooms
 Durability = Literal["memory", "disk", "replicated"]
 
@@ -25,7 +26,7 @@ class Position(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     """A place in a room's total order: `seq` counts from 1 without holes within an `epoch`; 0 is before the first."""
 
     epoch: str
-    seq: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="message"):

@@ -13,13 +13,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from palaver.chat.records import Position
+from palaver.chat.records import MAX_SEQ, Position
 
 MAX_DEPTH = 16
 MAX_SENT = 256  # unacknowledged sends a client may ask about in one join
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]  # 0 is before the first message
+MessageSeq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 UserId = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[str, Meta(max_length=1_000)]
 Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86_400)]
@@ -140,7 +141,7 @@ class Delete(Request, frozen=True, tag="delete"):
 
     id: Id
     room: str
-    seq: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    seq: MessageSeq
 
 
 class Slow(Request, frozen=True, tag="slow"):

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from palaver import __version__
-from palaver.chat import replies
+from palaver.chat import replies, requests
+from palaver.chat.names import ROOM_CHARS
 from palaver.server.http.answers import STATUS
 from palaver.server.http.evaluation_reports import FORMATS
 from palaver.server.http.routes import Access, Route
@@ -16,11 +17,11 @@ from palaver.server.http.schemas import Schema, component_schemas, ref, without
 _PROTOCOL_FIELDS = ("type", "re")
 
 _PARAMETERS: dict[str, Schema] = {
-    "room": {"type": "string", "minLength": 1, "maxLength": 64},
-    "user": {"type": "string", "minLength": 1, "maxLength": 128},
-    "seq": {"type": "integer", "minimum": 1},
-    "before": {"type": "integer", "minimum": 0},
-    "after": {"type": "integer", "minimum": 0},
+    "room": {"type": "string", "minLength": 1, "maxLength": ROOM_CHARS, "description": "In Unicode normal form NFKC."},
+    "user": msgspec.json.schema(requests.UserId),
+    "seq": msgspec.json.schema(requests.MessageSeq),
+    "before": msgspec.json.schema(requests.Seq),
+    "after": msgspec.json.schema(requests.Seq),
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
 }
 _SECURITY: dict[Access, list[Schema]] = {

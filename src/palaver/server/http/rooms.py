@@ -8,7 +8,7 @@ from aiohttp import web
 
 from palaver.chat import requests
 from palaver.chat.names import room_problem
-from palaver.chat.records import Sanction, User
+from palaver.chat.records import MAX_SEQ, Sanction, User
 from palaver.server.http.answers import Refused, json_response, reply_response
 from palaver.server.http.callers import ask, identify, json_object
 from palaver.server.http.queries import number, query
@@ -67,7 +67,7 @@ async def list_rooms(request: web.Request) -> web.StreamResponse:
 async def read_messages(request: web.Request) -> web.StreamResponse:
     """A page of a room's kept messages: the newest, or those `before` or `after` a `seq`."""
     known = query(request, _NUMBERS)
-    numbers = {name: number(text, name, 0, 2**53 - 1) for name, text in known.items()}
+    numbers = {name: number(text, name, 0, MAX_SEQ) for name, text in known.items()}
     return reply_response(await ask(request, "history", {"room": _room(request), **numbers}))
 
 
@@ -76,7 +76,7 @@ async def send_message(request: web.Request) -> web.StreamResponse:
     body = await json_object(request, reserved=("room",))
     keys = request.headers.getall("Idempotency-Key", [])
     if keys:
-        if "cid" in body or len(keys) > 1:
+        if body.get("cid") is not None or len(keys) > 1:
             raise Refused("invalid_frame", "Give one Idempotency-Key, or `cid` in the body, not both.", field="cid")
         if not keys[0].isprintable():  # bytes that are no UTF-8 arrive as halves of surrogate pairs
             raise Refused("invalid_frame", "The header Idempotency-Key must be printable text in UTF-8.", field="cid")
@@ -93,7 +93,7 @@ async def send_message(request: web.Request) -> web.StreamResponse:
 
 async def delete_message(request: web.Request) -> web.StreamResponse:
     """Remove a message's text; its `seq` stays."""
-    seq = number(request.match_info["seq"], "seq", 1, 2**53 - 1)
+    seq = number(request.match_info["seq"], "seq", 1, MAX_SEQ)
     return reply_response(await ask(request, "delete", {"room": _room(request), "seq": seq}))
 
 

@@ -58,6 +58,42 @@ def test_no_schema_of_the_openapi_document_is_unused() -> None:
     assert set(document["components"]["schemas"]) == used
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "name", "where"),
+    [
+        ("/api/rooms/{room}/messages", "get", "before", "?before={}"),
+        ("/api/rooms/{room}/messages", "get", "after", "?after={}"),
+        ("/api/rooms/{room}/messages", "get", "limit", "?limit={}"),
+        ("/api/rooms/{room}/messages/{seq}", "delete", "seq", "/{}"),
+    ],
+)
+async def test_what_is_beyond_the_documents_bounds_and_only_that_is_refused(
+    tmp_path: Path, path: str, method: str, name: str, where: str
+) -> None:
+    document = json.loads(msgspec.json.encode(openapi(ROUTES)))
+    (schema,) = [one["schema"] for one in document["paths"][path][method]["parameters"] if one["name"] == name]
+    least, most = schema["minimum"], schema["maximum"]
+    async with serving(tmp_path) as site:
+        ada = await site.caller(roles=["moderator"])
+        for number in (least, most):
+            answer = await ada.request(method, "/api/rooms/lobby/messages" + where.format(number))
+            assert answer.status in {200, 404}, await answer.text()  # there is no message to delete
+        for number in (least - 1, most + 1):
+            answer = await ada.request(method, "/api/rooms/lobby/messages" + where.format(number))
+            assert (await body(answer, 400))["error"]["field"] == name
+
+
+async def test_a_user_id_may_be_as_long_as_the_document_says_and_no_longer(tmp_path: Path) -> None:
+    document = json.loads(msgspec.json.encode(openapi(ROUTES)))
+    parameters = document["paths"]["/api/rooms/{room}/bans/{user}"]["put"]["parameters"]
+    (most,) = [one["schema"]["maxLength"] for one in parameters if one["name"] == "user"]
+    async with serving(tmp_path) as site:
+        ada = await site.caller(roles=["operator"])
+        await body(await ada.put(f"/api/rooms/lobby/bans/{'u' * most}"), 200)
+        error = (await body(await ada.put(f"/api/rooms/lobby/bans/{'u' * (most + 1)}"), 400))["error"]
+        assert error["field"] == "user"
+
+
 async def test_what_is_answered_is_what_the_document_says(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
         ada = await site.caller(roles=["operator"])

@@ -65,6 +65,8 @@ async def test_the_same_idempotency_key_stores_one_message(site: Site) -> None:
     first = await body(await ada.post("/api/rooms/lobby/messages", json={"text": "hi"}, headers=headers), 201)
     again = await body(await ada.post("/api/rooms/lobby/messages", json={"text": "hi"}, headers=headers), 200)
     assert (again["seq"], again["mid"], again["duplicate"]) == (first["seq"], first["mid"], True)
+    without = await ada.post("/api/rooms/lobby/messages", json={"text": "hi", "cid": None}, headers=headers)
+    assert (await body(without, 200))["seq"] == first["seq"]
     both = await ada.post("/api/rooms/lobby/messages", json={"text": "hi", "cid": "c"}, headers=headers)
     assert (await body(both, 400))["error"]["field"] == "cid"
 
