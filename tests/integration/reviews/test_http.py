@@ -12,6 +12,8 @@ from openapi_schema_validator import OAS31Validator
 
 from palaver.review.check import check
 from palaver.server.http import evaluation_events
+from palaver.server.http.openapi import openapi
+from palaver.server.http.routes import ROUTES
 from tests.integration.reviews.rooms import KEYS, ROOM, guest, models_file, script, site
 from tests.unit.review import stubs
 from tests.unit.server.http.site import Site, body, serving
@@ -93,13 +95,16 @@ async def test_results_reports_and_statistics_are_there_once_the_ranking_is(tmp_
             published = await response.text()
         assert check(published, "results") == []
         stats = await body(await ada.get(f"{url}/stats"), 200)
+        described = openapi(ROUTES)["paths"]["/api/evaluations/{evaluation}/report"]["get"]["responses"]["200"]
         assert [line["name"] for line in stats["measured"]["lines"]] == ["Cyd One", "Bob One", "Ada One"]
         for wanted, kind, part in (
             ("md", "text/markdown", "Cyd One"),
             ("measured", "text/markdown", "measured report"),
             ("html", "text/html", "<table"),
+            ("json", "application/json", '"measured"'),
             ("csv", "text/csv", "judge,respondent"),
         ):
+            assert kind in described["content"]
             async with ada.get(f"{url}/report", params={"format": wanted}) as response:
                 assert response.content_type == kind
                 assert part in await response.text()
@@ -185,6 +190,9 @@ async def test_who_may_not_be_in_the_room_does_not_find_its_evaluations(tmp_path
         assert ([card["id"] for card in page["evaluations"]], page["complete"]) == ([own], False)
         page = await body(await ada.get(f"/api/evaluations?limit=1&before={own}"), 200)
         assert ([card["id"] for card in page["evaluations"]], page["complete"]) == ([name], True)
+        for field, wrong in (("room", "x" * 65), ("before", "yesterday"), ("limit", "0")):
+            refused = await body(await ada.get("/api/evaluations", params={field: wrong}), 400)
+            assert refused["error"]["field"] == field
         assert (await eve.get("/dashboard/export")).status == 403
         async with boss.get("/dashboard/export") as response:
             lines = [json.loads(line) for line in (await response.text()).splitlines()]

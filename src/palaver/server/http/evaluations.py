@@ -4,6 +4,7 @@ Who may read a room may read its evaluations; voting and asking need a name. Inv
 caller may join, nor asked by them, does not exist for them.
 """
 
+import re
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 
@@ -30,6 +31,7 @@ Body = TypeVar("Body")
 
 VOTES = web.AppKey("votes", Throttle)  # by user: each change of a mark is kept
 
+EVALUATION_ID = "EVAL-[0-9]{8}-[0-9]{6}"
 PER_PAGE = 100
 VOTES_PER_SECOND = 1
 _WAIT_MS = 2_000
@@ -86,6 +88,10 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     identity, reviews = await identify(request, reading=True), owner(request)
     asked = query(request, ("room", "before", "limit"))
     limit = number(asked.get("limit", str(PER_PAGE)), "limit", 1, PER_PAGE)
+    if "room" in asked and (problem := room_problem(asked["room"])):
+        raise Refused("invalid_room", problem, field="room")
+    if "before" in asked and not re.fullmatch(EVALUATION_ID, asked["before"]):
+        raise Refused("invalid_frame", "`before` must be the id of an evaluation.", field="before")
     found, complete = list[Card](), True
     for card in reviews.cards():
         if "room" in asked and card.room != asked["room"]:

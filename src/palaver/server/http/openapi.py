@@ -11,6 +11,7 @@ from palaver.chat import replies, requests
 from palaver.chat.names import ROOM_CHARS
 from palaver.server.http.answers import STATUS
 from palaver.server.http.evaluation_reports import FORMATS
+from palaver.server.http.evaluations import EVALUATION_ID
 from palaver.server.http.routes import Access, Route
 from palaver.server.http.schemas import Schema, component_schemas, ref, without
 
@@ -30,7 +31,7 @@ _SECURITY: dict[Access, list[Schema]] = {
     "token": [{"token": []}],
     "operator": [{"token": []}],
 }
-_EVALUATION: Schema = {"type": "string", "pattern": "^EVAL-[0-9]{8}-[0-9]{6}$"}
+_EVALUATION: Schema = {"type": "string", "pattern": f"^{EVALUATION_ID}$"}
 _EVALUATIONS: dict[str, Schema] = {
     "evaluation": _EVALUATION,
     "before": _EVALUATION,
@@ -42,7 +43,7 @@ _MEDIA: dict[str, tuple[str, ...]] = {
     "text": ("text/plain",),
     "events": ("text/event-stream",),
     "lines": ("application/jsonl", "text/markdown"),
-    "report": ("text/markdown", "text/html", "text/csv"),
+    "report": ("text/markdown", "text/html", "application/json", "text/csv"),
 }
 _CREATES = {
     "sendMessage": ("It was stored before.", "Stored."),
@@ -144,5 +145,7 @@ def _responses(route: Route) -> Schema:
             codes.setdefault(status, []).append(code)
         for status in (400, 401, 403, 404, 429, 500, 503):
             responses[str(status)] = {"description": ", ".join(codes[status]), "content": error}
+        if route.body is not None:
+            responses["413"] = {"description": "The body is larger than a frame may be.", "content": error}
         responses["429"]["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
     return responses

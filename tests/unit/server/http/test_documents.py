@@ -52,6 +52,12 @@ async def test_the_served_openapi_document_is_valid_and_has_every_route(tmp_path
     assert app_routes - page == described
 
 
+def test_whatever_takes_a_body_may_find_it_too_large() -> None:
+    for methods in openapi(ROUTES)["paths"].values():
+        for operation in methods.values():
+            assert ("413" in operation["responses"]) is ("requestBody" in operation)
+
+
 def test_no_schema_of_the_openapi_document_is_unused() -> None:
     document = json.loads(msgspec.json.encode(openapi(ROUTES)))
     used = {reference.rpartition("/")[2] for reference in references(document)}
