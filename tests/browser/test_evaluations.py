@@ -13,6 +13,7 @@ from tests.browser.conftest import OpenTab
 from tests.browser.test_page import enter, port_of, ready, say
 from tests.integration.reviews.rooms import KEYS, models_file, script
 from tests.integration.serve.process import Server, serving
+from tests.ports import free_port
 from tests.unit.review import stubs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -34,8 +35,8 @@ def serve(tmp_path: Path, stub: stubs.Stub) -> Iterator[Serve]:
     models = str(models_file(tmp_path, stub))
     with ExitStack() as stack:
 
-        def start(*options: str, port: str = "0") -> Server:
-            fixed = ("--port", port, "--models", models, "--drain-window", "0.5")
+        def start(*options: str, port: str | None = None) -> Server:
+            fixed = ("--port", port or str(free_port()), "--models", models, "--drain-window", "0.5")
             return stack.enter_context(serving(*fixed, *options, cwd=tmp_path))
 
         yield start

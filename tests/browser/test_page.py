@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from palaver.client import connect
 from tests.browser.conftest import OpenTab
 from tests.integration.serve.process import Server, palaver, serving
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,10 +26,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start a server, or start it again on the same port and data."""
     with ExitStack() as stack:
 
-        def start(*options: str, port: str = "0") -> Server:
-            return stack.enter_context(
-                serving("--port", port, "--drain-window", "0.5", "--history", "20", *options, cwd=tmp_path)
-            )
+        def start(*options: str, port: str | None = None) -> Server:
+            fixed = ("--port", port or str(free_port()), "--drain-window", "0.5", "--history", "20")
+            return stack.enter_context(serving(*fixed, *options, cwd=tmp_path))
 
         yield start
 
@@ -44,7 +44,7 @@ def enter(tab: Page, name: str) -> None:
 
 
 def ready(tab: Page) -> None:
-    expect(tab.get_by_role("status")).to_have_attribute("data-state", "ready", timeout=20_000)
+    expect(tab.get_by_role("status")).to_have_attribute("data-state", "ready")
 
 
 def say(tab: Page, text: str) -> None:
@@ -55,7 +55,7 @@ def say(tab: Page, text: str) -> None:
 
 def shown(tab: Page, *texts: str) -> None:
     """Exactly these messages stand in the log, in this order, and nothing is still on its way."""
-    expect(tab.locator(".log article:not(.pending) > p")).to_have_text(list(texts), timeout=20_000)
+    expect(tab.locator(".log article:not(.pending) > p")).to_have_text(list(texts))
     expect(tab.locator(".log .pending")).to_have_count(0)
 
 
@@ -105,7 +105,7 @@ def test_the_largest_picture_of_a_room_is_shown(serve: Serve, open_tab: OpenTab)
     from_elsewhere(server.url, ["\U0001f9d1" * 4_000] * 100)
     ada = open_tab(server.url)
     enter(ada, "Ada")
-    expect(ada.locator(".log article:not(.pending)")).to_have_count(100, timeout=20_000)
+    expect(ada.locator(".log article:not(.pending)")).to_have_count(100)
 
 
 def test_a_reload_keeps_the_name_the_rooms_and_the_messages(serve: Serve, open_tab: OpenTab) -> None:

@@ -2,12 +2,13 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial" / "review-without-keys.md").read_text("utf-8")
@@ -30,8 +31,7 @@ def _said(line: str, output: str) -> bool:
 @pytest.mark.timeout(240)  # thirteen processes, one after another
 def test_every_command_of_the_tutorial_runs_and_says_what_the_page_promises(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     models = tmp_path / "examples" / "review" / "models.toml"
     models.write_text(models.read_text("utf-8").replace(_PORT, port), "utf-8")
     commands = _COMMAND.findall(PAGE)

@@ -9,18 +9,24 @@ import pytest
 
 from palaver.client import Gap, Link, Message, Policy, Room, connect
 from tests.integration.serve.process import Server, serving
+from tests.ports import free_port
 
 QUICK = Policy(backoff_base=0.02, backoff_cap=0.1)
 
 
 async def read(room: Room, count: int) -> list[str]:
     found: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async for event in room:
             found.append(event.text if isinstance(event, Message) else str(event))
             if len(found) == count:
                 break
     return found
+
+
+def kept_port() -> tuple[str, str]:
+    """For a server that will be away for a while: nobody takes its port meanwhile."""
+    return "--port", str(free_port())
 
 
 def again(stack: ExitStack, before: Server, *options: str) -> Server:
@@ -33,7 +39,7 @@ def again(stack: ExitStack, before: Server, *options: str) -> Server:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_restart_between_two_messages_loses_and_doubles_nothing(tmp_path: Path, number: int) -> None:
     with ExitStack() as stack:
-        server = stack.enter_context(serving("--drain-window", "0.5", cwd=tmp_path))
+        server = stack.enter_context(serving(*kept_port(), "--drain-window", "0.5", cwd=tmp_path))
         url = server.url
         async with connect(url, name="ada", policy=QUICK) as ada, connect(url, name="bob", policy=QUICK) as bob:
             heard = await bob.join("lobby").joined()
@@ -54,15 +60,15 @@ async def test_a_restart_between_two_messages_loses_and_doubles_nothing(tmp_path
 async def test_sends_in_the_air_while_the_server_is_killed_are_stored_exactly_once(tmp_path: Path) -> None:
     with ExitStack() as stack:
         options = ("--messages-per-second", "off", "--history", "1000")
-        server = stack.enter_context(serving(*options, cwd=tmp_path))
+        server = stack.enter_context(serving(*kept_port(), *options, cwd=tmp_path))
         async with connect(server.url, name="ada", policy=QUICK) as ada:
             room = await ada.join("lobby").joined()
             texts = [str(number) for number in range(60)]
             sends = [asyncio.create_task(room.send(text)) for text in texts]
             for kill_after in (10, 30):
-                await asyncio.wait_for(sends[kill_after], 20)
+                await asyncio.wait_for(sends[kill_after], 30)
                 server = await asyncio.to_thread(again, stack, server, *options)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 outcomes = await asyncio.gather(*sends)
             assert [outcome.seq for outcome in outcomes] == list(range(1, 61))
             assert await read(room, 60) == texts
@@ -72,7 +78,7 @@ async def test_a_burst_over_the_rate_limit_arrives_whole_and_in_order(tmp_path: 
     with serving("--messages-per-second", "5", cwd=tmp_path) as server:
         async with connect(server.url, name="ada") as ada:
             room = await ada.join("lobby").joined()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 outcomes = await asyncio.gather(*(room.send(str(number)) for number in range(12)))
             assert [outcome.seq for outcome in outcomes] == list(range(1, 13))
             assert {outcome.durability for outcome in outcomes} == {"disk"}
@@ -90,7 +96,7 @@ async def test_who_was_away_too_long_reads_a_gap_and_then_what_is_kept(tmp_path:
                 await said.send(str(number))
             async with connect(server.url, name="bob", session=bob.session) as bob:
                 room = bob.join("lobby", since=heard.position)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     first = await anext(room)
                 assert first == Gap("lobby", 2, 20, "retention")
                 assert await read(room, 10) == [str(number) for number in range(21, 31)]
@@ -125,7 +131,7 @@ async def test_the_largest_picture_of_a_room_is_read(tmp_path: Path) -> None:
 async def test_the_states_of_the_link_are_told(tmp_path: Path) -> None:
     states: list[Link] = []
     with ExitStack() as stack:
-        server = stack.enter_context(serving(cwd=tmp_path))
+        server = stack.enter_context(serving(*kept_port(), cwd=tmp_path))
         async with connect(server.url, name="ada", policy=QUICK, on_state=states.append) as ada:
             ada.join("lobby")
             await asyncio.to_thread(again, stack, server)
@@ -139,7 +145,7 @@ async def test_a_program_that_does_not_say_who_it_is_is_a_guest_with_a_name_of_i
     with serving(cwd=tmp_path) as server:
         async with connect(server.url) as chat, connect(server.url) as other:
             assert chat.user.name != other.user.name
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await other.join("lobby").joined()
                 await other.send("lobby", "hello")
                 async for message in chat.join("lobby"):

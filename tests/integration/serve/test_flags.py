@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from palaver.cli.main import main
 from palaver.server.settings import SETTINGS, effective, gather
 from tests.integration.serve.process import Server, serving
 from tests.integration.serve.test_ways_in import ask, drained, private_pem, socket_url, token
+from tests.ports import free_port
 
 PROMISED: dict[str, str] = {
     "host": "127.0.0.2",
@@ -55,8 +55,7 @@ async def enter(server: Server, name: str, **join: Any) -> tuple[ClientConnectio
 
 
 async def test_host_port_and_data_are_where_they_were_put(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.2", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with serving("--host", "127.0.0.2", "--port", str(port), "--data", "some/where", cwd=tmp_path) as server:
         assert server.url == f"http://127.0.0.2:{port}"
         client, _, _ = await enter(server, "ada")
@@ -104,7 +103,7 @@ async def test_who_is_silent_longer_than_interval_and_timeout_is_gone_and_leaves
         # This client answers RFC 6455 pings by itself as long as it reads, so it must stop reading.
         bob.transport.pause_reading()
         left: list[str] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while left != ["bob"]:
                 frame = json.loads(await ada.recv())
                 left = [user["name"] for user in frame.get("left", [])]

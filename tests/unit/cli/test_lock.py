@@ -6,7 +6,8 @@ from click.testing import CliRunner
 from palaver.cli.main import main
 from palaver.lock.testing import server
 from palaver.lock.testing.demonstration import FAULTS
-from tests.valkey import Valkey, free_port
+from tests.ports import free_port
+from tests.valkey import Valkey
 
 
 def shows_every_fault(output: str) -> None:

@@ -10,6 +10,7 @@ from websockets.asyncio.server import Server as Listener
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.ports import free_port
 from tests.property.client_world import Server, Wire
 
 
@@ -26,7 +27,7 @@ class Loopback:
         self.swallow_acks_of: set[str] = set()
         self.connects = 0
         self._listener: Listener | None = None
-        self.port = 0
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -34,7 +35,6 @@ class Loopback:
 
     async def start(self) -> None:
         self._listener = await serve(self._serve, "127.0.0.1", self.port, ping_interval=None, compression=None)
-        self.port = next(iter(self._listener.sockets)).getsockname()[1]
 
     async def stop(self) -> None:
         """As by kill -9: every transport is gone at once, the port too; the model's data stays."""
