@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 FLAGS = [  # no outside connection is ever attempted; root has no sandbox
     "--headless",
@@ -24,6 +24,8 @@ FLAGS = [  # no outside connection is ever attempted; root has no sandbox
 SCREENSHOTS = Path(__file__).resolve().parent.parent.parent / "build" / "screenshots"
 
 OpenTab = Callable[[str], Page]
+PATIENCE_MS = 60_000  # for what must come, on a machine that is busy; nothing waits so long unless it fails
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def open_tab(window: BrowserContext, request: pytest.FixtureRequest) -> OpenTab:
 
     def opened(url: str) -> Page:
         tab = window.new_page()
-        tab.set_default_timeout(20_000)
+        tab.set_default_timeout(PATIENCE_MS)
         tab.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
         tabs.append(tab)
         tab.goto(url)

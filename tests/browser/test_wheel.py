@@ -137,8 +137,8 @@ def test_two_tabs_chat_on_the_page_of_the_wheel(server: Server, open_tab: OpenTa
     for name, tab in tabs.items():
         tab.get_by_label("Your name").fill(name)
         tab.keyboard.press("Enter")
-        expect(tab.get_by_role("status")).to_have_attribute("data-state", "ready", timeout=20_000)
+        expect(tab.get_by_role("status")).to_have_attribute("data-state", "ready")
     tabs["Ada"].get_by_label("Message to ").fill("from the wheel")
     tabs["Ada"].keyboard.press("Enter")
     for tab in tabs.values():
-        expect(tab.locator(".log article:not(.pending) > p")).to_have_text(["from the wheel"], timeout=20_000)
+        expect(tab.locator(".log article:not(.pending) > p")).to_have_text(["from the wheel"])

@@ -16,7 +16,7 @@ from typing import Self
 
 from palaver.lock.testing import Hold
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 class Worker:

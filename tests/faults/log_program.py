@@ -104,7 +104,7 @@ async def fails_and_recovers(directory: Path, break_it: Callable[[], None], mend
 
 async def until_stored(log: Driven, seq: int) -> None:
     """What was refused is sent again until it is stored: the next number, without a restart."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             (result,) = await log.do(append(TEXT, cid="after", user=ADA))
             if isinstance(result, Stored):

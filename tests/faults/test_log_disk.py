@@ -12,7 +12,7 @@ PROGRAM = [sys.executable, "-m", "tests.faults.log_program"]
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
 def on_own_disk(script: str, directory: Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from tests.integration.serve.process import Server, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "http://127.0.0.1:8000"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 40.0
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_three_leased_workers_of_which_one_is_killed_score_every_cell_once(tmp_p
     with stubs.running(tmp_path, SCRIPT) as stub:
         undisturbed = _evaluation(alone, evaluation)
         with _worker(undisturbed, _models(tmp_path / "alone.toml", stub), 20) as worker:
-            assert worker.wait(40) == 0
+            assert worker.wait(90) == 0
     with stubs.running(tmp_path, SCRIPT) as stub:
         folder, models = _evaluation(tmp_path, evaluation), _models(tmp_path / "models.toml", stub)
         with (
@@ -61,8 +61,8 @@ def test_three_leased_workers_of_which_one_is_killed_score_every_cell_once(tmp_p
         ):
             _wait_for_lines(folder, 30)
             os.kill(two.pid, signal.SIGKILL)
-            two.wait(10)
-            assert one.wait(40) == three.wait(40) == 0
+            two.wait(40)
+            assert one.wait(90) == three.wait(90) == 0
         assert CALLS <= _billed(stub) <= CALLS + 5, "at most one call more for each claim of the killed one"
     matrix = Folder(folder, "reader", lambda: 1).matrix()
     assert (matrix.state, len(matrix.scored)) == ("final", 90)

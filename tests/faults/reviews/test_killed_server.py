@@ -56,7 +56,7 @@ async def test_killed_at_any_moment_it_goes_on_pays_for_open_calls_only_and_says
                 await ada.until(MOMENTS[moment])
                 await asyncio.to_thread(server.end, signal.SIGKILL)
         with serving(*options, cwd=tmp_path) as server:
-            async with guest(server.url) as ada, asyncio.timeout(20):
+            async with guest(server.url) as ada, asyncio.timeout(30):
                 texts: list[str] = []
                 while not any("won with" in text for text in texts):
                     page = await ada.ask("history", room=ROOM)

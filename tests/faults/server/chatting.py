@@ -21,7 +21,7 @@ from palaver.server.log.retention import Retention
 from palaver.server.ports import Core, JobTaker
 from palaver.server.shell import Shell
 from palaver.server.verification import Verify
-from tests.unit.server.serving import refuse_all
+from tests.unit.server.serving import PATIENCE_SECONDS, refuse_all
 
 # Everybody comes from one address here, and many of them at once.
 SETTINGS = ChatSettings(
@@ -108,7 +108,7 @@ async def chatting(
     try:
         yield ChatServer(running, shell.engine, shell)
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await running.stop()
     assert_nothing_left(shell, faults)
     for _ in range(3):
@@ -136,7 +136,7 @@ class Talker:
         self.pushes: list[dict[str, Any]] = []
         self._ids = 0
 
-    async def hear(self, seconds: float = 5.0) -> dict[str, Any]:
+    async def hear(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The next frame."""
         frame: dict[str, Any] = msgspec.json.decode(await asyncio.wait_for(self.client.recv(), seconds))
         return frame

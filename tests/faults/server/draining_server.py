@@ -21,12 +21,15 @@ from tests.faults.server.chatting import BOUNDS, SETTINGS
 from tests.unit.server.serving import refuse_all
 
 
-async def main(directory: str, window_seconds: str, heartbeat_seconds: str) -> None:
+async def main(directory: str, window_seconds: str, timeout_seconds: str) -> None:
     """Serve until a signal comes."""
     log = SqliteLog(Path(directory), Retention(100), now_ms=lambda: int(time.time() * 1000))  # noqa: TID251 - the edge
-    beat = float(heartbeat_seconds)
     engine = Engine(
-        dataclasses.replace(SETTINGS, heartbeat_interval_seconds=beat, heartbeat_timeout_seconds=beat),
+        dataclasses.replace(
+            SETTINGS,
+            heartbeat_interval_seconds=min(0.4, float(timeout_seconds)),
+            heartbeat_timeout_seconds=float(timeout_seconds),
+        ),
         epoch=log.epoch,
         durability=log.durability,
         node="test",

@@ -30,7 +30,7 @@ def run(program: str, *urls: str) -> list[str]:
     # A proxy of the machine's would stand between the program and the server of the test.
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / program), *urls], capture_output=True, text=True, timeout=30, env=environment
+        [sys.executable, str(EXAMPLES / program), *urls], capture_output=True, text=True, timeout=90, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

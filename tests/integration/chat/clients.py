@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 Frame = dict[str, Any]
-PATIENCE_SECONDS = 15.0  # for what must come; nothing waits so long unless it fails
+PATIENCE_SECONDS = 40.0  # for what must come; nothing waits so long unless it fails
 
 
 class Client:

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from palaver.lock import DistributedLock, Lease, LockError
 from palaver.lock.core import Call
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 NO_RETRY = Retry(NoBackoff(), retries=0)
 
 

@@ -7,7 +7,7 @@ import redis.asyncio
 
 from palaver.lock.aio import DistributedLock
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 QUEUE = "palaver:{name}:queue"
 
 
@@ -22,6 +22,15 @@ async def waiting(client: redis.asyncio.Redis, number: int, queue: str = QUEUE) 
         return int(await client.zcard(queue)) == number
 
     await until(so_many)
+
+
+async def waiting_or_done(client: redis.asyncio.Redis, waiter: asyncio.Task[object]) -> None:
+    """Until it stands in the queue, or has come to its end before."""
+
+    async def so_it_is() -> bool:
+        return waiter.done() or bool(await client.zcard(QUEUE))
+
+    await until(so_it_is)
 
 
 async def gone(client: redis.asyncio.Redis) -> None:
@@ -43,5 +52,5 @@ async def one_cycle(lock: DistributedLock) -> None:
 
 
 async def one_wait(lock: DistributedLock) -> None:
-    lease = await lock.acquire(timeout=5)
+    lease = await lock.acquire(timeout=DEADLINE_SECONDS)
     await lease.release()

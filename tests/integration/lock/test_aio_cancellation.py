@@ -15,7 +15,7 @@ from palaver.lock.aio import DistributedLock, Lease
 from palaver.lock.core import Sleep
 from palaver.lock.scripts import ACQUIRE, RELEASE
 from palaver.lock.testing import Proxy, cancel_at
-from tests.integration.lock.tasks import left_behind, one_cycle, one_wait, waiting
+from tests.integration.lock.tasks import left_behind, one_cycle, one_wait, waiting, waiting_or_done
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
@@ -44,9 +44,9 @@ async def test_cancelling_a_waiter_at_every_await_leaves_nothing(client: redis.a
     lock = DistributedLock(client, "name", ttl=30)
     points = 0
     while True:
-        holder = await lock.acquire(timeout=5)
+        holder = await lock.acquire(timeout=30)
         waiter = asyncio.create_task(cancel_at(one_wait(lock), points + 1))
-        await asyncio.wait({waiter}, timeout=0.05)
+        await waiting_or_done(client, waiter)
         await holder.release()
         if not await waiter:
             break
@@ -82,7 +82,9 @@ async def test_cancelling_while_the_server_is_silent_leaves_nothing_once_it_is_b
         began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 2.0, "a cancellation is held back for a second at most"
+        assert time.monotonic() - began < 10, (
+            "a cancellation is held back for a second at most, and not until it answers"
+        )
         own_valkey.resume()
         await lock.aclose()
         assert await left_behind(client) == []
@@ -91,7 +93,7 @@ async def test_cancelling_while_the_server_is_silent_leaves_nothing_once_it_is_b
 async def test_a_cancelled_release_is_a_release(client: redis.asyncio.Redis) -> None:
     lock = DistributedLock(client, "name", ttl=30)
     for at in range(1, 20):
-        lease = await lock.acquire(timeout=1)
+        lease = await lock.acquire(timeout=30)
         if not await asyncio.create_task(cancel_at(lease.release(), at)):
             return
         assert not await client.exists("name"), f"cancelled at await {at}"
@@ -108,7 +110,7 @@ async def test_lost_replies_are_neither_a_wait_for_oneself_nor_a_false_alarm(val
             lock = DistributedLock(client, "name", ttl=30)
             await one_cycle(lock)
             proxy.lose_reply_to(ACQUIRE.sha)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):  # its own lease is one of 30 s
                 lease = await lock.acquire()
             proxy.lose_reply_to(RELEASE.sha)
             await lease.release()
@@ -151,18 +153,18 @@ async def test_waiting_may_last_longer_than_the_clients_socket_timeout(
     valkey: Valkey, client: redis.asyncio.Redis
 ) -> None:
     retry = Retry(NoBackoff(), retries=0)
-    async with redis.asyncio.Redis(port=valkey.port, retry=retry, socket_timeout=0.2) as short:
+    async with redis.asyncio.Redis(port=valkey.port, retry=retry, socket_timeout=1.0) as short:
         lease = await DistributedLock(client, "name").acquire()
-        waiter = asyncio.create_task(one_wait(DistributedLock(short, "name", claim=0.6)))
+        waiter = asyncio.create_task(one_wait(DistributedLock(short, "name", claim=2.5)))
         await waiting(client, 1)
-        await asyncio.sleep(0.5)  # the fault itself: nothing comes for longer than the socket's patience
+        await asyncio.sleep(2)  # the fault itself: nothing comes for longer than the socket's patience
         await lease.release()
         await waiter
 
 
 async def test_a_silent_server_makes_the_outcome_unknown(own_valkey: Valkey) -> None:
     async with redis.asyncio.Redis(
-        port=own_valkey.port, retry=Retry(NoBackoff(), retries=0), socket_timeout=0.1
+        port=own_valkey.port, retry=Retry(NoBackoff(), retries=0), socket_timeout=0.7
     ) as client:
         lock = DistributedLock(client, "name", ttl=30)
         lease: Lease = await lock.acquire()
@@ -178,7 +180,7 @@ async def test_a_silent_server_makes_the_outcome_unknown(own_valkey: Valkey) -> 
 
 
 async def test_waiting_never_takes_more_than_half_of_a_small_pool(valkey: Valkey, client: redis.asyncio.Redis) -> None:
-    pool = redis.asyncio.BlockingConnectionPool(host=valkey.host, port=valkey.port, max_connections=2, timeout=2)
+    pool = redis.asyncio.BlockingConnectionPool(host=valkey.host, port=valkey.port, max_connections=2, timeout=30)
     async with redis.asyncio.Redis.from_pool(pool) as small:
         lock = DistributedLock(small, "name")
         lease = await lock.acquire()

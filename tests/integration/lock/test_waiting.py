@@ -85,16 +85,16 @@ def test_a_waiter_keeps_its_place_when_the_queue_is_lost(client: redis.Redis) ->
 def test_a_waiter_takes_over_soon_after_a_dead_holders_lease(client: redis.Redis) -> None:
     DistributedLock(client, "name", ttl=0.5).acquire()  # and never released
     began = time.monotonic()
-    lease = DistributedLock(client, "name").acquire(timeout=5)
-    assert time.monotonic() - began < 3, "soon after its 0.5 s"
+    lease = DistributedLock(client, "name", ttl=90, claim=60).acquire(timeout=60)
+    assert time.monotonic() - began < 20, "soon after its 0.5 s"
     lease.release()
 
 
 def test_a_waiter_of_a_holder_that_got_it_while_the_waiter_slept_takes_over_in_time(client: redis.Redis) -> None:
     """It slept with a longer lease in mind, and is reminded of the shorter one."""
-    long = DistributedLock(client, "name", ttl=30, claim=5)
+    long = DistributedLock(client, "name", ttl=90, claim=60)
     first = long.acquire()
-    short = Waiter(DistributedLock(client, "name", ttl=0.3, claim=5))
+    short = Waiter(DistributedLock(client, "name", ttl=0.3, claim=60))
     until(lambda: queue_length(client, "name") == 1)
     last = Waiter(long)
     until(lambda: queue_length(client, "name") == 2)
@@ -102,14 +102,14 @@ def test_a_waiter_of_a_holder_that_got_it_while_the_waiter_slept_takes_over_in_t
     assert short.granted.wait(DEADLINE_SECONDS)
     granted = time.monotonic()
     assert last.granted.wait(DEADLINE_SECONDS)
-    assert time.monotonic() - granted < 3, "not after 30 s, or the claim of 5 s"
+    assert time.monotonic() - granted < 20, "not after 90 s, or the claim of 60 s"
     short.end()
     last.end()
 
 
 def test_only_the_first_in_line_times_the_end_of_the_hold(client: redis.Redis) -> None:
     """Or all of them would open new connections when a holder dies."""
-    DistributedLock(client, "name", ttl=0.6).acquire()
+    DistributedLock(client, "name", ttl=0.9).acquire()
     statuses = [asked(client, Attempt(TERMS, time.monotonic))[0] for _ in range(3)]
     assert statuses == [AcquireReply.BUSY_ENDING, AcquireReply.BUSY, AcquireReply.BUSY]
 
@@ -135,11 +135,14 @@ def test_a_wait_that_might_not_be_over_when_the_hold_is_ends_exactly_then(
         steps.send(run_text(client, attempt.call(Mode.WAIT)))
     answer, wait_ms = asked(client, attempt)
     assert answer is status
-    assert longest_ms - 45 < wait_ms <= longest_ms
+    if status is AcquireReply.BUSY:
+        assert wait_ms == longest_ms
+    else:
+        assert client.pttl("name") < wait_ms <= longest_ms, "a moment after the hold, which had less left when it asked"
 
 
 def test_who_becomes_first_because_another_gave_up_is_told_when_the_hold_ends(client: redis.Redis) -> None:
-    client.set("name", "palaver-another", px=600)
+    client.set("name", "palaver-another", px=900)
     first, second = (Attempt(TERMS, time.monotonic) for _ in range(2))
     assert [asked(client, attempt)[0] for attempt in (first, second)] == [AcquireReply.BUSY_ENDING, AcquireReply.BUSY]
     run_text(client, first.give_up())
@@ -147,7 +150,7 @@ def test_who_becomes_first_because_another_gave_up_is_told_when_the_hold_ends(cl
     assert isinstance(message, bytes)
     word, _, left_ms = message.partition(b":")
     assert word == b"look"
-    assert 0 < int(left_ms) <= 601
+    assert 0 < int(left_ms) <= 901
 
 
 def test_a_wait_that_is_ended_here_leaves_nothing_for_the_next_user_of_its_connection(client: redis.Redis) -> None:
@@ -170,13 +173,13 @@ def test_an_unclaimed_hand_over_costs_the_next_waiter_the_claim_time_only(client
     lease.release()
     assert client.get("name") == b"palaver-stopped"
     assert waiter.granted.wait(DEADLINE_SECONDS)
-    assert 0.2 < time.monotonic() - began < 5, "a claim, not a lease of 30 s"
+    assert 0.2 < time.monotonic() - began < 20, "a claim, not a lease of 30 s"
     waiter.end()
 
 
 def test_waiting_never_takes_more_than_half_of_a_small_pool(valkey: Valkey, client: redis.Redis) -> None:
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        host=valkey.host, port=valkey.port, max_connections=2, timeout=2
+        host=valkey.host, port=valkey.port, max_connections=2, timeout=30
     )
     with redis.Redis(connection_pool=pool) as small:
         lock = DistributedLock(small, "name")
@@ -209,11 +212,11 @@ def test_a_client_with_one_connection_and_one_that_is_watched_are_asked_in_their
 
 
 def test_waiting_may_last_longer_than_the_clients_socket_timeout(valkey: Valkey, client: redis.Redis) -> None:
-    with valkey.client(socket_timeout=0.2, retry=NO_RETRY) as short:
+    with valkey.client(socket_timeout=1.0, retry=NO_RETRY) as short:
         lease = DistributedLock(client, "name").acquire()
-        waiter = Waiter(DistributedLock(short, "name", claim=0.6))
+        waiter = Waiter(DistributedLock(short, "name", claim=2.5))
         until(lambda: queue_length(client, "name") == 1)
-        time.sleep(0.5)  # the fault itself: nothing comes for longer than the socket's patience
+        time.sleep(2)  # the fault itself: nothing comes for longer than the socket's patience
         lease.release()
         assert waiter.granted.wait(DEADLINE_SECONDS)
         waiter.end()
@@ -248,7 +251,7 @@ def test_a_forked_child_can_acquire_its_own(client: redis.Redis) -> None:
     if pid == 0:
         code = 1
         try:
-            lock.acquire(timeout=5).release()
+            lock.acquire(timeout=30).release()
             code = 0
         finally:
             os._exit(code)

@@ -61,7 +61,7 @@ class Guest:
         """Say something in the room."""
         return await self.ask("send", room=ROOM, text=text)
 
-    async def until(self, wanted: Callable[[Frame], bool], seconds: float = 20.0) -> Frame:
+    async def until(self, wanted: Callable[[Frame], bool], seconds: float = 40.0) -> Frame:
         """The first frame that is wanted, also if it has come already."""
         async with asyncio.timeout(seconds):
             seen = 0

@@ -233,7 +233,7 @@ async def test_the_same_key_asks_once_and_bad_bodies_name_the_field(tmp_path: Pa
         assert first["id"] == again["id"]
         for wrong in ({}, {"question": ""}, {"question": "x", "more": 1}, {"question": "x", "models": ["eve", "ada"]}):
             assert (await ada.post("/api/evaluations", json=wrong)).status == 400
-        async with asyncio.timeout(10), ada.get(f"/api/evaluations/{first['id']}/events") as response:
+        async with asyncio.timeout(30), ada.get(f"/api/evaluations/{first['id']}/events") as response:
             await events(response)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 LISTENING = re.compile(r"Palaver is listening on (\S+)\n")
 PROGRAM = (sys.executable, "-m", "palaver")
 

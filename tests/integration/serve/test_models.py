@@ -55,7 +55,7 @@ async def test_a_client_that_knows_nothing_of_evaluations_reads_the_messages(tmp
     with stubs.running(tmp_path, script()) as stub:
         models = str(models_file(tmp_path, stub))
         with serving("--models", models, "--store", "memory", "--drain-window", "0.1", cwd=tmp_path) as server:
-            async with connect(server.url, name="ada") as chat, asyncio.timeout(20):
+            async with connect(server.url, name="ada") as chat, asyncio.timeout(30):
                 room = await chat.join("lobby").joined()
                 await room.send("/ask What is a lease?")
                 names: list[str] = []

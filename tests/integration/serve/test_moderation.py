@@ -23,7 +23,7 @@ async def enter(server: Server, room: str = "lobby", **who: str) -> tuple[Client
 
 async def pushed(client: ClientConnection, kind: str) -> Any:
     """The next push of a kind."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             frame = json.loads(await client.recv())
             if frame["type"] == kind:
@@ -34,7 +34,7 @@ async def closed(client: ClientConnection) -> tuple[list[str], int | None]:
     """The codes of what is said before the end, and the close code."""
     codes = []
     with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 frame = json.loads(await client.recv())
                 codes += [frame["code"]] if "code" in frame else []

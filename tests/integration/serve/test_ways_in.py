@@ -147,7 +147,7 @@ async def test_a_token_that_expires_is_warned_about_renewed_in_band_and_then_end
             assert (await ask(client, type="auth", id="2", token=other))["code"] == "forbidden"
             assert (await ask(client, type="auth", id="3", token=made(3)))["type"] == "ack"
             with pytest.raises(ConnectionClosed):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     await drained(client)
             assert client.close_code == 4301
 

@@ -16,7 +16,7 @@ from palaver.breaker import CircuitBreaker, CircuitOpenError, Outcome, Reason, S
 from palaver.breaker.testing import FakeClock
 from tests.unit.breaker.driving import BoomError
 
-WATCHDOG_SECONDS = 20.0
+WATCHDOG_SECONDS = 40.0
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_threads_that_ask_at_once_get_the_same_breaker() -> None:
     barrier, got = threading.Barrier(8), []
 
     def factory(key: str) -> CircuitBreaker:
-        barrier.wait(10)
+        barrier.wait(40)
         return CircuitBreaker(key)
 
     registry: BreakerRegistry[str] = BreakerRegistry(factory)

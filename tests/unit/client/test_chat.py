@@ -40,7 +40,7 @@ def quick(server: Loopback, name: str = "ada", **policy: int) -> Chat:
 
 async def texts(room: Room, count: int) -> list[str]:
     found = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for event in room:
             found.append(event.text if isinstance(event, Message) else str(event))
             if len(found) == count:
@@ -49,7 +49,7 @@ async def texts(room: Room, count: int) -> list[str]:
 
 
 async def noticed_loss(chat: Chat) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while chat.state is Link.READY:  # noqa: ASYNC110 - the loop is only turned, no time is waited
             await asyncio.sleep(0)
 
@@ -203,7 +203,7 @@ async def test_typing_reaches_the_others_events(server: Loopback) -> None:
         room = await bob.join("lobby").joined()
         await ada.join("lobby").joined()
         ada.typing("lobby")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in room.events():
                 assert isinstance(event, Typing)
                 assert event.user.name == "ada"
@@ -323,7 +323,7 @@ async def test_a_client_cancelled_at_any_await_leaves_nothing_behind(server: Loo
             assert life.exception() is None
         left = {task for task in asyncio.all_tasks() if "palaver/client" in repr(task.get_coro())} - mine
         assert not left, f"tasks left after turn {turn}: {left}"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await server.gone()
     gc.collect()  # a transport or coroutine that was forgotten warns now, and warnings are errors
     assert turn > 10, "the life has many awaits"

@@ -37,7 +37,7 @@ class Stub:
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         address = self.url.removesuffix("/v1") + "/stub/" + path
-        with urllib.request.urlopen(urllib.request.Request(address, body), timeout=10) as response:
+        with urllib.request.urlopen(urllib.request.Request(address, body), timeout=30) as response:
             return json.load(response)
 
 

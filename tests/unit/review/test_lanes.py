@@ -47,7 +47,7 @@ async def _served(lanes: int) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]
     server = Server()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening, httpx.AsyncClient(transport=Lanes(lanes), base_url=server.url, timeout=10) as client:
+    async with listening, httpx.AsyncClient(transport=Lanes(lanes), base_url=server.url, timeout=30) as client:
         yield server, client
         server.go.set()
 
@@ -83,7 +83,7 @@ async def test_a_cancelled_call_gives_its_lane_back(times: int) -> None:
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-        assert (await asyncio.wait_for(client.get("/"), 5)).text == "ok"
+        assert (await asyncio.wait_for(client.get("/"), 30)).text == "ok"
 
 
 async def test_a_failed_call_gives_its_lane_back() -> None:
@@ -91,7 +91,7 @@ async def test_a_failed_call_gives_its_lane_back() -> None:
         for _ in range(3):
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get("/break")
-        assert (await asyncio.wait_for(client.get("/"), 5)).text == "ok"
+        assert (await asyncio.wait_for(client.get("/"), 30)).text == "ok"
 
 
 async def test_a_body_that_is_left_unread_gives_its_lane_back() -> None:
@@ -99,7 +99,7 @@ async def test_a_body_that_is_left_unread_gives_its_lane_back() -> None:
         for _ in range(3):
             async with client.stream("GET", "/"):
                 pass
-        assert (await asyncio.wait_for(client.get("/"), 5)).text == "ok"
+        assert (await asyncio.wait_for(client.get("/"), 30)).text == "ok"
 
 
 async def test_a_body_that_is_closed_twice_gives_its_lane_back_once() -> None:

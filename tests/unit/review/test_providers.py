@@ -171,7 +171,7 @@ async def test_an_open_guard_makes_no_call_and_says_how_long_to_wait(stub: stubs
 async def test_cancelling_a_call_ends_it(stub: stubs.Stub) -> None:
     async with connect(stub.provider()) as client:
         call = asyncio.create_task(client.complete(_request("hang")))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "hang" not in await asyncio.to_thread(stub.bill):
                 pass  # asking the stub is the wait
         call.cancel()

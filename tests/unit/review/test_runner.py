@@ -211,9 +211,9 @@ async def test_a_provider_that_is_away_opens_its_breaker_and_the_others_go_on(tm
             }
             runner = Runner(_folder(tmp_path, panel), seats, lambda: 1, tell, pace=Pace(first_backoff_seconds=0.01))
             running = asyncio.create_task(runner.run())
-            await asyncio.wait_for(alone.wait(), 20)
+            await asyncio.wait_for(alone.wait(), 30)
             one.away(False)
-            matrix = await asyncio.wait_for(running, 20)
+            matrix = await asyncio.wait_for(running, 30)
         # Counted when nothing is under way any more: before, a connection may be dropped and its call not know it yet.
         dropped, failed = one.dropped(), len(heard.of(events.CallFailed))
 
@@ -331,7 +331,7 @@ async def test_cancelling_leaves_no_call_and_no_claim_behind_and_resume_pays_onl
 
         runner.tell = tell
         running = asyncio.create_task(runner.run())
-        await asyncio.wait_for(enough.wait(), 20)
+        await asyncio.wait_for(enough.wait(), 30)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

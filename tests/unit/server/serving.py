@@ -18,6 +18,8 @@ from palaver.server.shell import Shell
 from palaver.server.verification import Verify
 from tests.unit.server.fake_engine import FakeEngine, FakeLog
 
+PATIENCE_SECONDS = 30.0  # for what must come, on a machine that is busy; nothing waits so long unless it fails
+
 
 @dataclass
 class Served:
@@ -66,7 +68,7 @@ async def serving(
     try:
         yield Served(running, engine, log, shell)
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await running.stop()
     assert not shell.connections
     assert not engine.connections
@@ -83,10 +85,10 @@ async def ask(client: ClientConnection, **request: Any) -> Any:
 
 async def hear(client: ClientConnection) -> Any:
     """The next frame."""
-    return msgspec.json.decode(await asyncio.wait_for(client.recv(), 5))
+    return msgspec.json.decode(await asyncio.wait_for(client.recv(), PATIENCE_SECONDS))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Let the loop run until something is so, which no event tells."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for here has no event

@@ -39,8 +39,8 @@ class Raw:
 
     async def frame(self) -> bytes:
         """The next frame as it came, at most 125 bytes."""
-        head = await asyncio.wait_for(self.reader.readexactly(2), 5)
-        return head + await asyncio.wait_for(self.reader.readexactly(head[1]), 5)
+        head = await asyncio.wait_for(self.reader.readexactly(2), 30)
+        return head + await asyncio.wait_for(self.reader.readexactly(head[1]), 30)
 
     async def close_code(self) -> int:
         """Read on until a close frame and the end of the stream."""
@@ -193,7 +193,7 @@ async def test_reading_stops_while_the_peer_does_not_read() -> None:
             await asyncio.sleep(0)
         assert served.shell.stats.text_in == taken < 300
         while served.shell.stats.text_in < 301:
-            await asyncio.wait_for(raw.reader.read(1 << 20), 5)
+            await asyncio.wait_for(raw.reader.read(1 << 20), 30)
         raw.writer.close()
 
 

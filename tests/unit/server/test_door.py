@@ -1,6 +1,7 @@
 """The front door over real sockets: who gets in, who is served by HTTP, and who is sent away."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import socket
 import ssl
@@ -40,7 +41,7 @@ async def talk(port: int, *parts: bytes) -> bytes:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0)
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -131,9 +132,11 @@ async def test_a_connection_without_a_whole_request_is_not_kept_for_ever(
     async with serving() as served:
         sock = await used(served.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, beginning)
-        async with asyncio.timeout(5):
-            assert await loop.sock_recv(sock, 1) == b""
+        with contextlib.suppress(ConnectionError):
+            await loop.sock_sendall(sock, beginning)
+        async with asyncio.timeout(30):
+            with contextlib.suppress(ConnectionResetError):  # the beginning came when it was closed already
+                assert await loop.sock_recv(sock, 1) == b""
         sock.close()
 
 
@@ -217,7 +220,7 @@ async def test_slow_handshakes_cannot_lock_others_out() -> None:
         await until(lambda: served.running.unfinished == 3)
         async with served.connect() as client:
             await hear(client)
-        assert await asyncio.wait_for(slow[0][0].read(), 5) == b""
+        assert await asyncio.wait_for(slow[0][0].read(), 30) == b""
         assert served.shell.stats.refused["crowded"] == 1
         assert served.running.unfinished == 2
         for _, writer in slow:

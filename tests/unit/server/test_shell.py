@@ -1,7 +1,6 @@
 """The shell around a fake engine: order, faults, tokens, HTTP callers, time, the end."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 
 import msgspec
@@ -133,7 +132,7 @@ async def test_a_verification_ends_with_its_connection() -> None:
             await hear(client)
             await client.send('{"type":"auth","id":"1","token":"t"}')
             await until(lambda: served.shell.stats.authentications == 1)
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
         await until(lambda: served.shell.stats.authentications == 0)
         assert served.engine.verdicts == []
         assert not served.shell.verification
@@ -243,7 +242,7 @@ async def test_draining_tells_everybody_serves_on_and_then_closes_with_4201() ->
     async with serving() as served, served.connect() as client, served.connect() as other:
         await hear(client)
         await hear(other)
-        draining = asyncio.create_task(drain(served.running, window_seconds=0.2, deadline_seconds=1))
+        draining = asyncio.create_task(drain(served.running, window_seconds=2, deadline_seconds=30))
         assert await hear(client) == {"type": "notice", "code": "shutdown"}
         assert not served.running.ready
         assert (await ask(client, type="nothing"))["type"] == "ack"
@@ -265,8 +264,7 @@ async def test_draining_ends_early_when_everybody_is_gone() -> None:
     async with serving() as served:
         async with served.connect() as client:
             await hear(client)
-            draining = asyncio.create_task(drain(served.running, window_seconds=60, deadline_seconds=60))
+            draining = asyncio.create_task(drain(served.running, window_seconds=600, deadline_seconds=60))
             await hear(client)
-        began = time.monotonic()
-        await draining
-        assert time.monotonic() - began < 5
+        async with asyncio.timeout(30):  # not the window of 600 s
+            await draining

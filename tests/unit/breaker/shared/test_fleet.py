@@ -12,7 +12,7 @@ from tests.unit.breaker.driving import BoomError
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -26,8 +26,8 @@ def eventually(holds: Callable[[], bool]) -> None:
 class Node:
     """One process of the fleet, as far as the server can tell."""
 
-    def __init__(self, server: Valkey, **options: float) -> None:
-        self.client = server.client(socket_timeout=0.5, retry=None)
+    def __init__(self, server: Valkey, *, patience: float = 10.0, **options: float) -> None:
+        self.client = server.client(socket_timeout=patience, retry=None)
         self.changes: list[bool] = []
         self.fleet = Fleet(self.client, poll=0.05, on_change=self.changes.append)
         self.breaker = CircuitBreaker("models", failure_threshold=2, open_for=options.pop("open_for", 60), **options)  # type: ignore[arg-type]  # the options of these tests are numbers
@@ -163,14 +163,14 @@ def test_every_process_decides_alone_while_the_server_is_away(own_valkey: Valkey
 
 
 def test_a_silent_server_counts_as_away_and_delays_no_call(own_valkey: Valkey, node: NodeFactory) -> None:
-    one = node(own_valkey, open_for=60)
+    one = node(own_valkey, open_for=60, patience=3.0)
     own_valkey.pause()
     try:
         one.fail()
         started = time.monotonic()
         with pytest.raises(CircuitOpenError):
             one.breaker.call(lambda: None)
-        assert time.monotonic() - started < 0.25
+        assert time.monotonic() - started < 2.0, "it does not wait as long as the client would"
         eventually(lambda: not one.fleet.connected)
     finally:
         own_valkey.resume()

@@ -76,7 +76,7 @@ def two_holds(client: redis.Redis, between: Callable[[], object]) -> list[Hold]:
     holds = []
     for worker in "ab":
         asked = time.monotonic()
-        lease = DistributedLock(client, "name").acquire(timeout=1)
+        lease = DistributedLock(client, "name").acquire(timeout=30)
         acquired = time.monotonic()
         lease.release()
         holds.append(Hold(worker, lease.fence, asked, acquired, acquired))
@@ -134,7 +134,7 @@ def test_the_order_checker_catches_a_queue_where(
         for name in "abc":
             threads.append(threading.Thread(target=wait, args=(name,)))
             threads[-1].start()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 40
             while client.zcard("palaver:{name}:queue") < len(threads):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)

@@ -36,7 +36,7 @@ async def socket(site: Site, name: str, room: str | None = "lobby") -> ClientCon
 
 async def until(client: ClientConnection, **fields: object) -> Any:
     """The next frame with these fields."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             frame = json.loads(await client.recv())
             if fields.items() <= frame.items():
@@ -288,7 +288,7 @@ async def test_a_body_that_never_ends_is_given_up(site: Site, monkeypatch: pytes
     head = f"POST /api/rooms/lobby/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.token('ada')}\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rpartition(":")[2]))
     writer.write((head + "Content-Length: 9\r\n\r\n{").encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert b" 408 " in await reader.readline()
     writer.close()
     await writer.wait_closed()

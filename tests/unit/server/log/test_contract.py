@@ -303,7 +303,7 @@ async def test_jobs_can_be_submitted_while_results_are_delivered_but_not_while_c
 
     log.start(deliver)
     log.submit([append()])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await delivered.wait()
         await log.close()
     assert refused.is_set()

@@ -126,7 +126,7 @@ async def test_a_delivery_that_raises_does_not_stop_the_log(make_sqlite: MakeLog
         delivered.set()
 
     log.start(deliver)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for seen in (complained, delivered):
             log.submit([append()])
             await seen.wait()

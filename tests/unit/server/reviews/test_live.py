@@ -37,7 +37,7 @@ async def test_pieces_of_an_answer_are_gathered_into_one_push() -> None:
     for offset, said in enumerate("stream"):
         room.live.hear(text(offset, said))
     assert room.told == []
-    await asyncio.wait_for(room.live.arrived.wait(), 5)
+    await asyncio.wait_for(room.live.arrived.wait(), 30)
     assert [(push["answer"], push["offset"], push["text"]) for push in room.told] == [("B", 0, "stream")]
 
 
