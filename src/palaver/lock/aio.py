@@ -37,6 +37,7 @@ from palaver.lock.core import (
 from palaver.lock.errors import LockLostError, LossReason, NotAcquiredError, OutcomeUnknownError
 from palaver.lock.fenced import AsyncFencedWriter
 from palaver.lock.lease import LeaseRecord, LeaseState, OnLost
+from palaver.lock.limits import Limit
 from palaver.lock.terms import CLAIM_SECONDS, Durability, Seconds, Terms, seconds
 from palaver.lock.tidy import Tidying
 
@@ -128,7 +129,7 @@ class Lease(LeaseRecord):
         remaining = self._deadline - self._clock()
         try:
             # Past the deadline there is nothing left to release, however patient the client is.
-            async with asyncio.timeout(remaining):
+            with Limit(remaining):
                 reply = ReleaseReply(await arun(self._client, call))
         except (*UNHEARD, TimeoutError) as error:
             raise OutcomeUnknownError(self.name, "release", max(0.0, self._deadline - self._clock())) from error

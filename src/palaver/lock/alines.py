@@ -4,6 +4,7 @@ On a cluster a connection is opened for the occasion, because the cluster client
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -52,7 +53,7 @@ async def read_within(connection: Line, seconds: float) -> Reply:
     """
     try:
         async with asyncio.timeout(seconds):
-            return await connection.read_response(timeout=seconds * 2)
+            return await connection.read_response(timeout=math.inf)
     except TimeoutError as error:
         raise redis.TimeoutError(f"no answer within {seconds} s") from error
 

@@ -8,6 +8,7 @@ that is a cluster's, that holds one connection for itself, or whose `execute_com
 script it) is asked through that method.
 """
 
+import math
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import RedisCluster
 
 from palaver.lock.core import Call
+from palaver.lock.limits import Limit
 
 Reply: TypeAlias = Any
 """Whatever the client made of the server's reply."""
@@ -127,12 +129,19 @@ async def _aexchange(connection: Line, call: Call) -> Reply:
     packed = call.packed
     if packed is None or connection.health_check_interval:
         await connection.send_command(*call.evalsha)
-    else:
-        # To bound the sending, redis-py starts a task on Python 3.11. A command of ours is far smaller than what a
-        # transport takes without waiting, and the connection's earlier ones were answered, so nothing is in its way.
-        limit, connection.socket_timeout = connection.socket_timeout, None
-        try:
-            await connection.send_packed_command((packed,))
-        finally:
-            connection.socket_timeout = limit
-    return await connection.read_response()
+        return await connection.read_response()
+    # redis-py bounds the sending (on Python 3.11 with a task of its own) and the reading with a timer each. A command
+    # of ours is far smaller than what a transport takes without waiting, and the connection's earlier ones were
+    # answered, so nothing is in its way; and the limit of the reading is cheaper here.
+    patience, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        await connection.send_packed_command((packed,))
+    finally:
+        connection.socket_timeout = patience
+    if patience is None:
+        return await connection.read_response()
+    try:
+        with Limit(patience):
+            return await connection.read_response(timeout=math.inf)
+    except TimeoutError as error:
+        raise redis.TimeoutError(f"no answer within {patience} s") from error

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from palaver.lock.errors import LossReason, NotDurableError
 from palaver.lock.scripts import ABANDON, ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
 from palaver.lock.terms import GONE_SECONDS, Terms, drift_seconds, fence_milliseconds, milliseconds
-from palaver.lock.wire import packed
+from palaver.lock.wire import packed_terms, packed_word
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -69,8 +69,10 @@ class Call(NamedTuple):
         """`evalsha` as it goes over the wire, for a client that encodes in UTF-8; None for redis-py to pack it."""
         if self.packed_keys is None:
             return None
-        words = 3 + len(self.keys) + len(self.args)
-        return b"*%d\r\n%b%b%b" % (words, self.script.packed, self.packed_keys, packed(self.args))
+        words, args = 3 + len(self.keys) + len(self.args), self.args
+        # The first two differ from call to call, the others from lock to lock.
+        varying = packed_word(args[0]), packed_word(args[1])
+        return b"*%d\r\n%b%b%b%b%b" % (words, self.script.packed, self.packed_keys, *varying, packed_terms(args[2:]))
 
     @property
     def eval(self) -> tuple[str | int, ...]:
@@ -255,7 +257,7 @@ class Attempt:
         return _call(
             ACQUIRE,
             terms,
-            *(self.token, terms.ttl_ms, terms.fence_ms, self._lowest_fence, mode.value, terms.claim_ms, self._ticket),
+            *(self.token, self._lowest_fence, terms.ttl_ms, terms.fence_ms, mode.value, terms.claim_ms, self._ticket),
             durable=terms.durability is not None,
         )
 

@@ -1,9 +1,9 @@
 -- Take the lock if it is free or already ours; else queue for it (mode "wait") or go away (mode "try").
--- ARGV: token, ttl ms, fence ttl ms, lowest fence, mode, claim ms, ticket
+-- ARGV: token, lowest fence, ttl ms, fence ttl ms, mode, claim ms, ticket
 -- Returns the fence if granted | {0, ms to wait at most, ticket} busy | {2, 0, 0} this token was given up before
 -- | {3, ms to wait exactly, ticket} busy, and first in line when the hold ends by itself.
 local call = redis.call
-local TOKEN, TTL_MS, FENCE_MS, LOWEST = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local TOKEN, LOWEST, TTL_MS, FENCE_MS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 -- The clock makes the fence grow even where the last one was lost; the last one, even where the clock was set back.
 -- It is kept for longer than the lease: as long as a process may be stopped and come back.
