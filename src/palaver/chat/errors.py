@@ -45,9 +45,9 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
             remedy="Use 1 to 32 letters and digits of one script, with single spaces, - _ . or ' between them.",
         ),
         "invalid_text": ErrorCode(
-            "The text is empty, too long, or has a control character.",
+            "The text is empty or cannot be seen, is too long, or has a control character.",
             retryable=False,
-            remedy="Send 1 to `limits.text_chars` characters; of the control characters only line breaks and tabs.",
+            remedy="Send 1 to `limits.text_chars` characters, some visible; of controls only line breaks and tabs.",
         ),
         "unauthenticated": ErrorCode(
             "The connection has not authenticated, or the request needs a token where guests are not allowed.",

@@ -27,6 +27,13 @@ _ROOM_SIGNS = frozenset("-_.:~@+")
 _NAME_SIGNS = frozenset(" -_.'")
 _FORBIDDEN_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
+# What shows nothing by itself: white space, Unicode's Default_Ignorable_Code_Point (joiners, marks of direction,
+# fillers, selectors, tags), annotation marks, and two signs that are drawn blank. Between others they do their work.
+_INVISIBLE = re.compile(
+    "[\\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
 # Writing systems that use several scripts at once; every other script stands alone (UTS 39, "highly restrictive").
 _TOGETHER = (
     frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}),
@@ -76,15 +83,22 @@ def name_problem(name: str) -> str | None:
 
 def text_problem(text: str, max_chars: int) -> str | None:
     """Say what is wrong with a message's text, or None. `max_chars` counts code points."""
-    if not text or text.isspace():
+    if not text:
         return "The text is empty."
     if len(text) > max_chars:
         return f"The text has {len(text)} characters; at most {max_chars} are allowed."
+    if is_blank(text):
+        return "The text has nothing that can be seen."
     if text.isprintable():  # nearly every text; what is not may still be good: line breaks and tabs are
         return None
     if found := _FORBIDDEN_IN_TEXT.search(text):
         return f"The text has the control character U+{ord(found[0]):04X}."
     return None
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it is empty, or made of spaces and other characters that nobody can see."""
+    return not text or text.isspace() or (not text.isascii() and _INVISIBLE.fullmatch(text) is not None)
 
 
 def skeleton(name: str) -> str:

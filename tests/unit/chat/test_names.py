@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaver.chat.names import NAME_CHARS, ROOM_CHARS, name_problem, room_problem, skeleton, text_problem
+from palaver.chat.names import NAME_CHARS, ROOM_CHARS, is_blank, name_problem, room_problem, skeleton, text_problem
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,40 @@ def test_no_string_makes_a_check_raise(anything: str) -> None:
     skeleton(anything)
 
 
-@pytest.mark.parametrize("text", ["x", " x ", "a\nb\tc\r\n", "😀", "x" * 10, "\u202e"])
+@pytest.mark.parametrize("text", ["x", " x ", "a\nb\tc\r\n", "😀", "x" * 10, "\u202eabc"])
 def test_a_text_may_be_sent(text: str) -> None:
+    assert text_problem(text, 10) is None
+
+
+INVISIBLE = (
+    "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202e\u2066\u2069\u061c\u00ad\u034f\u3164\uffa0\u115f\u1160\u2800"
+    "\ufe0f\u180e\u2062\ufff9\U000e0041\U000e0100\U0001d173\U0001d159\u17b4\u00a0\u2003\u3000\u2028"
+)
+
+
+@pytest.mark.parametrize("char", INVISIBLE, ids=lambda char: f"U+{ord(char):04X}")
+def test_a_text_that_nobody_can_see_is_as_an_empty_one_and_one_that_also_says_something_is_not(char: str) -> None:
+    for blank in (char, char * 9, f" {char}\n\u200b{char}"):
+        assert is_blank(blank)
+        assert text_problem(blank, 10) == "The text has nothing that can be seen."
+    for said in (f"{char}x", f"x{char}", f"{char}\u0627{char}", f"{char}\U0001f469"):
+        assert not is_blank(said)
+        assert text_problem(said, 10) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\U0001f469\u200d\U0001f4bb", id="woman at a computer"),
+        pytest.param("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", id="Persian"),
+        pytest.param("\u2764\ufe0f", id="a red heart"),
+        pytest.param("1\ufe0f\u20e3", id="a keycap"),
+        pytest.param("\u0301", id="an accent"),
+        pytest.param("\u0600", id="an Arabic number sign"),
+        pytest.param("\ue000", id="a character for private use"),
+    ],
+)
+def test_what_joins_or_varies_characters_that_can_be_seen_may_be_sent(text: str) -> None:
     assert text_problem(text, 10) is None
 
 

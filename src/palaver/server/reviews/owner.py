@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from palaver.chat.names import is_blank
 from palaver.review import rubric
 from palaver.review.errors import ReviewError
 from palaver.review.folder import Folder
@@ -86,7 +87,7 @@ class Reviews:
         if self._closed:
             raise Declined("unavailable", "The server is shutting down. Ask again when it is back.", RETRY_MS)
         panel_of(self.roster, wish.keys)
-        if not wish.question.strip() or len(wish.question) > commands.QUESTION_CHARS:
+        if is_blank(wish.question) or len(wish.question) > commands.QUESTION_CHARS:
             raise Declined("invalid_text", f"A question has 1 to {commands.QUESTION_CHARS} characters.")
         if wish.room is not None and self.running_in(wish.room) is not None:
             raise Declined("forbidden", "This room's evaluation is still running. Wait for it, or /ask stop.")

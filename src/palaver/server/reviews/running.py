@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from palaver.chat.names import is_blank
 from palaver.review.claims import Claims
 from palaver.review.events import Answered, Done, Event, Missed, Stream
 from palaver.review.folder import Folder
@@ -143,7 +144,7 @@ class Run:
         return texts.started(self.matrix(), self._letters, self._around.voice.text_chars, said_here=said_here)
 
     async def _answer(self, room: str, given: Answer) -> None:
-        if given.settled and given.text.strip():
+        if given.settled and not is_blank(given.text):
             letter = self._letters[given.member]
             cid = f"{self.id}:{letter}"
             if cid not in self._said:
