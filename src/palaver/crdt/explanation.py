@@ -1,6 +1,6 @@
 """Why an element is in or out: the question a moderator asks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -32,6 +32,11 @@ class Provenance(Generic[E]):
                 self._origins.pop(element, None)
             else:
                 self._origins[element] = Origin(source, old)
+
+    def forget(self, elements: Iterable[E]) -> None:
+        """Say nothing of these elements."""
+        for element in elements:
+            self._origins.pop(element, None)
 
     def of(self, element: E) -> Origin | None:
         """Return the origin of the deciding write, if it came after the start."""

@@ -6,13 +6,15 @@ elements to theirs, which are even. So membership is a question to one dict, and
 `join_few` walks the incoming cells and costs nothing for the size of the state; `join_many` lets the dicts themselves
 take the unions and then puts right what was newer here, which is quicker when the two sides are of like size. Both
 change the two dicts and never replace them, and both give the same state and the same changes; proofs/ runs both on
-symbolic cells. Broken off by an exception, `join_few` leaves each element joined or untouched, `join_many` leaves all
-untouched.
+symbolic cells. Broken off by an exception, `join_many` leaves all untouched, and `join_few` has written down whatever
+it may have changed, so that `put` can take it back.
+
+This is the definition. Where `_joining.c` has been built, it does the same in less time.
 """
 
 from collections.abc import Iterable
 from itertools import compress, islice
-from typing import Final, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from palaver.crdt.order import NOTHING
 
@@ -22,16 +24,22 @@ E = TypeVar("E")
 _AT_ONCE: Final = 128
 
 
+class Changes(NamedTuple, Generic[E]):
+    """What a join changes: the elements, their cells before, and their cells now, side by side."""
+
+    elements: list[E]
+    before: list[int]
+    now: list[int]
+
+
 def join_few(
-    live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int]
-) -> tuple[list[E], list[int], list[int]]:
-    """Join the cells into the state; return the changed elements, their cells before, and their cells now.
+    live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int], changes: Changes[E]
+) -> None:
+    """Join the cells into the state and append to `changes`, each change before it is made.
 
     No element may occur twice.
     """
-    changed: list[E] = []
-    before: list[int] = []
-    now: list[int] = []
+    changed, before, now = changes
     live_cell, dead_cell = live.get, dead.get
     incoming, incoming_cells = iter(elements), iter(cells)
     while some := list(islice(incoming, _AT_ONCE)):
@@ -40,6 +48,9 @@ def join_few(
             # A live cell is odd, so it is never zero.
             known = member or dead_cell(element, NOTHING)
             if cell > known:
+                changed.append(element)
+                before.append(known)
+                now.append(cell)
                 if cell & 1:
                     live[element] = cell
                     if known > NOTHING and not member:
@@ -48,27 +59,39 @@ def join_few(
                     dead[element] = cell
                     if member:
                         del live[element]
-                changed.append(element)
-                before.append(known)
-                now.append(cell)
-    return changed, before, now
 
 
 def join_many(
-    live: dict[E, int], dead: dict[E, int], adds: dict[E, int], removes: dict[E, int], *, with_before: bool
-) -> tuple[list[E], list[int], list[int]]:
-    """Join the state of `adds` and `removes` into the state; return as `join_few`, the cells before only if asked."""
+    live: dict[E, int],
+    dead: dict[E, int],
+    adds: dict[E, int],
+    removes: dict[E, int],
+    changes: Changes[E],
+    with_before: bool,
+) -> None:
+    """Join the state of `adds` and `removes` into the state and append to `changes`, the cells before only if asked."""
     old_live, old_dead = live.copy(), dead.copy()
     try:
         changed, now = _unite_states(live, dead, (old_live, old_dead), adds, removes)
+        changes.elements.extend(changed)
+        if with_before:
+            changes.before.extend([old_live.get(name) or old_dead.get(name, NOTHING) for name in changed])
+        changes.now.extend(now)
     except BaseException:
         # Half way some cells have gone back.
         for side, old in ((live, old_live), (dead, old_dead)):
             side.clear()
             side.update(old)
         raise
-    before = [old_live.get(name) or old_dead.get(name, NOTHING) for name in changed] if with_before else []
-    return changed, before, now
+
+
+def put(live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int]) -> None:
+    """Give the elements these cells whatever theirs are, NOTHING for none: no join, but how one is taken back."""
+    for element, cell in zip(elements, cells, strict=False):
+        live.pop(element, None)
+        dead.pop(element, None)
+        if cell > NOTHING:
+            (live if cell & 1 else dead)[element] = cell
 
 
 def _unite_states(

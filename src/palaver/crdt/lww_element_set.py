@@ -62,7 +62,7 @@ class LWWElementSet(Replica[E]):
     sets; `|` is not merge.
     """
 
-    __slots__ = ("_index",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -79,7 +79,6 @@ class LWWElementSet(Replica[E]):
             raise ValueError("give max_drift to the clock, or leave the clock out")
         name = replica or (clock.replica if clock else f"replica-{os.urandom(4).hex()}")
         super().__init__(BIASES.index(bias), clock or HybridLogicalClock(name, max_drift=max_drift), name)
-        self._index: DigestIndex[E] | None = None
         self.update(iterable)
 
     # Writing
@@ -103,16 +102,23 @@ class LWWElementSet(Replica[E]):
         known = live.get(element) or (dead.get(element, NOTHING) if dead else NOTHING)
         if cell <= known:
             return self._unchanged
-        live[element] = cell
-        if dead and known > NOTHING and not known & 1:
-            del dead[element]
-        if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
-            self._top = cell
-        if self._observers:
-            self._tell([element], [known], [cell], self.replica)
+        watched = self._observers
+        try:
+            live[element] = cell
+            if dead and known > NOTHING and not known & 1:
+                del dead[element]
+            if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
+                self._top = cell
+            if watched:
+                self._tell([element], [known], [cell], self.replica)
+        except BaseException:
+            self._undo([element], [known])
+            raise
+        if watched:
+            self._deliver()
         return DeltaOfOne(self._bias_bit, element, cell)
 
-    def remove(self, element: E, stamp: int | None = None) -> Delta[E]:
+    def remove(self, element: E, stamp: int | None = None) -> Delta[E]:  # noqa: C901  # in one piece, for speed
         """Take `element` out and return the delta; an element never seen is recorded as removed, and no error.
 
         Unlike `set.remove` this never raises KeyError: the add may still be on its way. Otherwise as `add`.
@@ -130,13 +136,20 @@ class LWWElementSet(Replica[E]):
         known = live.get(element) or dead.get(element, NOTHING)
         if cell <= known:
             return self._unchanged
-        dead[element] = cell
-        if known & 1:
-            del live[element]
-        if cell > self._top:  # noqa: PLR1730  # as in add
-            self._top = cell
-        if self._observers:
-            self._tell([element], [known], [cell], self.replica)
+        watched = self._observers
+        try:
+            dead[element] = cell
+            if known & 1:
+                del live[element]
+            if cell > self._top:  # noqa: PLR1730  # as in add
+                self._top = cell
+            if watched:
+                self._tell([element], [known], [cell], self.replica)
+        except BaseException:
+            self._undo([element], [known])
+            raise
+        if watched:
+            self._deliver()
         return DeltaOfOne(self._bias_bit, element, cell)
 
     discard = remove

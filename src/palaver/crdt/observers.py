@@ -91,15 +91,21 @@ class Subscriptions(Generic[E]):
         return Subscription(lambda: self._callbacks.pop(number, None))
 
     def changed(self, elements: Sequence[E], before: Sequence[int], now: Sequence[int], source: str | None) -> None:
-        """Deliver what entered and left, unless a callback is running: then its caller delivers it."""
+        """Hold what entered and left for `deliver`."""
         del source
         rows = list(zip(elements, before, now, strict=True))
         added = frozenset(element for element, old, new in rows if new & 1 and not old & 1)
         removed = frozenset(element for element, old, new in rows if old & 1 and not new & 1)
-        if not added and not removed:
-            return
-        self._waiting.append((added, removed))
-        if self._delivering:
+        if added or removed:
+            self._waiting.append((added, removed))
+
+    def forget(self) -> None:
+        """Drop what has not been delivered."""
+        self._waiting.clear()
+
+    def deliver(self) -> None:
+        """Call everybody with what is held, unless a callback is running: then its caller does that."""
+        if self._delivering or not self._waiting:
             return
         self._delivering = True
         errors: list[Exception] = []

@@ -10,9 +10,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from palaver.crdt.clock import HybridLogicalClock
 from palaver.crdt.delta import Delta, DeltaOfMany
+from palaver.crdt.digest import DigestIndex
 from palaver.crdt.errors import BehindFloorError, MismatchError
 from palaver.crdt.explanation import Explanation, Provenance
-from palaver.crdt.joining import join_few, join_many
+from palaver.crdt.joining import Changes, join_few, join_many, put
 from palaver.crdt.observers import ChangeLog, Observer, Subscription, Subscriptions
 from palaver.crdt.order import MIN_STAMP, NOTHING, join, last_cell, stamp_in
 from palaver.crdt.quarantine import Quarantine, split
@@ -43,6 +44,7 @@ class Replica(CellSet[E]):
     __slots__ = (
         "_clock",
         "_floor",
+        "_index",
         "_log",
         "_observers",
         "_promised",
@@ -66,6 +68,7 @@ class Replica(CellSet[E]):
         self._promised = MIN_STAMP - 1
         self._quarantine: Quarantine[E] = Quarantine()
         self._observers: list[Observer[E]] = []
+        self._index: DigestIndex[E] | None = None
         self._log: ChangeLog[E] | None = None
         self._provenance: Provenance[E] | None = None
         self._subscriptions: Subscriptions[E] | None = None
@@ -123,21 +126,45 @@ class Replica(CellSet[E]):
         return self._join(cells, cells.values(), max(cells.values(), default=NOTHING), source)
 
     def _join(self, elements: Iterable[E], cells: Iterable[int], top: int, source: str | None) -> Delta[E]:
-        # First, so that it is right even if the join is broken off.
-        self._top = join(self._top, top)
-        changed, before, now = join_few(self._live, self._dead, elements, cells)
-        if changed and self._observers:
-            self._tell(changed, before, now, source)
-        return DeltaOfMany(self._bias_bit, changed, now)
+        return self._change(lambda changes: join_few(self._live, self._dead, elements, cells, changes), top, source)
 
     def _join_all(self, other: "Replica[E]", source: str | None) -> Delta[E]:
-        changed, before, now = join_many(
-            self._live, self._dead, other._live, other._dead, with_before=bool(self._observers)
+        watched = bool(self._observers)
+        return self._change(
+            lambda changes: join_many(self._live, self._dead, other._live, other._dead, changes, watched),
+            other._top,
+            source,
         )
-        self._top = join(self._top, other._top)
-        if changed and self._observers:
-            self._tell(changed, before, now, source)
-        return DeltaOfMany(self._bias_bit, changed, now)
+
+    def _change(self, write: Callable[[Changes[E]], None], top: int, source: str | None) -> Delta[E]:
+        """Let `write` change cells, to at most `top`, and tell those who watch. Broken off, nothing has happened.
+
+        That is for Ctrl-C, which may come between any two steps: what `write` has changed it must have written down.
+        """
+        changes: Changes[E] = Changes([], [], [])
+        self._top = join(self._top, top)
+        try:
+            write(changes)
+            if changes.elements and self._observers:
+                self._tell(*changes, source)
+        except BaseException:
+            self._undo(changes.elements, changes.before)
+            raise
+        self._deliver()
+        return DeltaOfMany(self._bias_bit, changes.elements, changes.now)
+
+    def _undo(self, elements: list[E], before: list[int]) -> None:
+        """Take back a write that was broken off, and let go of whatever may or may not have heard of it.
+
+        The digest is made anew when it is asked for, and a cursor from before gets the full state.
+        """
+        put(self._live, self._dead, elements, before)
+        self._log = self._index = None
+        self._observers = [one for one in (self._provenance, self._subscriptions) if one is not None]
+        if self._provenance is not None:
+            self._provenance.forget(elements)
+        if self._subscriptions is not None:
+            self._subscriptions.forget()
 
     def _check_marks(self, other: str, floor: int | None, received: int | None) -> None:
         mine = MIN_STAMP - 1 if self._received is None else self._received
@@ -150,6 +177,10 @@ class Replica(CellSet[E]):
     def _tell(self, elements: list[E], before: list[int], now: list[int], source: str | None) -> None:
         for observer in self._observers:
             observer.changed(elements, before, now, source)
+
+    def _deliver(self) -> None:
+        if self._subscriptions is not None:
+            self._subscriptions.deliver()
 
     # Watching
 
@@ -214,12 +245,18 @@ class Replica(CellSet[E]):
         settled = last_cell(floor, self._bias_bit)
         self._release(settled)
         self._floor = floor
-        gone = [(element, cell) for element, cell in self._dead.items() if cell <= settled]
-        for element, _ in gone:
-            del self._dead[element]
-        if gone and self._observers:
-            self._tell([element for element, _ in gone], [cell for _, cell in gone], [NOTHING] * len(gone), None)
+        gone = {element: cell for element, cell in self._dead.items() if cell <= settled}
+        self._put(Changes(list(gone), list(gone.values()), [NOTHING] * len(gone)), NOTHING, None)
         return len(gone)
+
+    def _put(self, changes: Changes[E], top: int, source: str | None) -> None:
+        def write(noted: Changes[E]) -> None:
+            noted.elements.extend(changes.elements)
+            noted.before.extend(changes.before)
+            noted.now.extend(changes.now)
+            put(self._live, self._dead, changes.elements, changes.now)
+
+        self._change(write, top, source)
 
     def _release(self, limit: int) -> None:
         released = dict(self._quarantine.release(limit))
@@ -238,19 +275,14 @@ class Replica(CellSet[E]):
         before = dict(self._items())
         live, dead = snapshot._live.copy(), snapshot._dead.copy()
         recent = {element: cell for element, cell in before.items() if cell > settled}
-        join_few(live, dead, recent, recent.values())
-        for mine, new in ((self._live, live), (self._dead, dead)):
-            mine.clear()
-            mine.update(new)
-        self._top = join(self._top, snapshot._top)
+        join_few(live, dead, recent, recent.values(), Changes([], [], []))
+        after = live | dead
+        changed = [element for element in before | after if before.get(element) != after.get(element)]
+        was, now = ([side.get(element, NOTHING) for element in changed] for side in (before, after))
+        self._put(Changes(changed, was, now), snapshot._top, snapshot.replica)
         self._floor, self._received = snapshot._floor, snapshot._received
         self._promised = max(self._promised, snapshot._floor)
         self._clock.observe(stamp_in(snapshot._top, self._bias_bit))
-        after = dict(self._items())
-        changed = [element for element in before | after if before.get(element) != after.get(element)]
-        now = [after.get(element, NOTHING) for element in changed]
-        if changed and self._observers:
-            self._tell(changed, [before.get(element, NOTHING) for element in changed], now, snapshot.replica)
         return changed
 
     # Looking at it

@@ -87,8 +87,8 @@ GUARDS = [
     Mutant("a future cell is clamped", "quarantine", "future.append(item)", "believed[item[0]] = limit"),
     Mutant("quarantine never opens", "quarantine", "if item[1] <= limit]", "if False]"),
     Mutant("a floor is no filter", "replica", "if cell > settled}", "if True}"),
-    Mutant("all tombstones go", "replica", "if cell <= settled]", "if True]"),
-    Mutant("no tombstone goes", "replica", "if cell <= settled]", "if False]"),
+    Mutant("all tombstones go", "replica", "if cell <= settled}", "if True}"),
+    Mutant("no tombstone goes", "replica", "if cell <= settled}", "if False}"),
     Mutant("a stale set is merged", "replica", "if self._floor is not None and theirs < self._floor:", "if False:"),
     Mutant("the floor is the best, not the least", "roster", "return min(received.get", "return max(received.get"),
     Mutant(

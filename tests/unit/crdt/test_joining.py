@@ -1,12 +1,11 @@
-"""The two inner loops by themselves: both ways agree, and neither leaves a state half joined."""
+"""The two inner loops by themselves: both ways agree, and what either was broken off at can be taken back."""
 
 import pytest
 
-from palaver.crdt.joining import join_few, join_many
+from palaver.crdt.joining import Changes, join_few, join_many, put
 from palaver.crdt.order import NOTHING
 
 Side = dict[int, int]
-Changes = tuple[list[int], list[int], list[int]]
 
 
 def parted(cells: Side) -> tuple[Side, Side]:
@@ -15,12 +14,12 @@ def parted(cells: Side) -> tuple[Side, Side]:
     }
 
 
-def walked(live: Side, dead: Side, adds: Side, removes: Side) -> Changes:
-    return join_few(live, dead, [*adds, *removes], [*adds.values(), *removes.values()])
+def walked(live: Side, dead: Side, adds: Side, removes: Side, changes: Changes[int]) -> None:
+    join_few(live, dead, [*adds, *removes], [*adds.values(), *removes.values()], changes)
 
 
-def united(live: Side, dead: Side, adds: Side, removes: Side) -> Changes:
-    return join_many(live, dead, adds, removes, with_before=True)
+def united(live: Side, dead: Side, adds: Side, removes: Side, changes: Changes[int]) -> None:
+    join_many(live, dead, adds, removes, changes, True)
 
 
 class Interrupting(int):
@@ -35,20 +34,23 @@ def test_a_union_that_is_broken_off_leaves_the_state_as_it_was() -> None:
     adds = {"ada": 3, "bob": Interrupting(7), "cy": 5}
 
     with pytest.raises(KeyboardInterrupt):
-        join_many(live, dead, adds, {"dan": 2}, with_before=True)
+        join_many(live, dead, adds, {"dan": 2}, Changes([], [], []), True)
 
     assert live == {"ada": 9, "bob": 5}
     assert dead == {"cy": 4}
 
 
-def test_a_walk_that_is_broken_off_leaves_each_element_joined_or_untouched() -> None:
+def test_a_walk_that_is_broken_off_can_be_taken_back() -> None:
     live, dead = {"ada": 1, "bob": 5}, {"cy": 4}
+    changes: Changes[str] = Changes([], [], [])
 
     with pytest.raises(KeyboardInterrupt):
-        join_few(live, dead, ["ada", "cy", "bob"], [2, 5, Interrupting(7)])
+        join_few(live, dead, ["ada", "new", "cy", "bob"], [2, 3, 5, Interrupting(7)], changes)
+    assert live != {"ada": 1, "bob": 5}
+    put(live, dead, changes.elements, changes.before)
 
-    assert live == {"bob": 5, "cy": 5}
-    assert dead == {"ada": 2}
+    assert live == {"ada": 1, "bob": 5}
+    assert dead == {"cy": 4}
 
 
 def test_both_ways_of_joining_agree_on_many_cells() -> None:
@@ -60,7 +62,8 @@ def test_both_ways_of_joining_agree_on_many_cells() -> None:
 
     for way in (walked, united):
         live, dead = parted(mine)
-        changed, before, now = way(live, dead, *parted(theirs))
+        changed, before, now = changes = Changes[int]([], [], [])
+        way(live, dead, *parted(theirs), changes)
 
         assert not live.keys() & dead.keys()
         assert live | dead == expected
