@@ -1,7 +1,9 @@
 """Who is in which room, and how the others hear of it: a join once, a leave once, collected into batches.
 
 A user is in a room on one or more connections. When the last one goes without saying `leave`, the place is kept for
-the grace period, so that a reconnect is no event for anybody else.
+the grace period, so that a reconnect is no event for anybody else. A push costs a write for each member, so in large
+rooms changes are collected for longer, and so they are where many rooms change at once: all rooms of a node together
+are told of changes no faster than `_AT_ONCE` members in each presence interval (10,000 a second with the default).
 
 Refuses to do: rights, messages. Invariants: the others hear of a user at most one join before each leave; a room with
 nobody in it is not in memory.
@@ -17,6 +19,8 @@ from palaver.chat.records import User
 from palaver.chat.rooms import Member, Room
 from palaver.chat.session import Session
 from palaver.chat.state import State
+
+_ROOM_AT_ONCE, _AT_ONCE = 100, 1_000  # members told of changes in one presence interval: of a room, of all rooms
 
 
 class Grace(NamedTuple):
@@ -37,6 +41,7 @@ class Membership:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._told_at = 0.0  # monotonic: when every push that is due by now will have been made, at that pace
 
     def enter(self, session: Session, room: Room, now: float) -> None:
         """Put a connection into a room. It gets broadcasts from here on."""
@@ -123,6 +128,9 @@ class Membership:
         self.drop_if_empty(room)
 
     def _push_later(self, room: Room, now: float) -> None:
-        # A push costs members x changes bytes: in larger rooms changes are collected for longer.
-        wait = self._state.settings.presence_interval_seconds * max(1.0, len(room.members) / 100)
-        self._state.timers.set_if_unset(PresencePush(room.name), now + wait)
+        key = PresencePush(room.name)
+        if self._state.timers.is_set(key):
+            return
+        members, interval = len(room.members), self._state.settings.presence_interval_seconds
+        self._told_at = max(self._told_at, now) + interval * members / _AT_ONCE
+        self._state.timers.set(key, max(now + interval * max(1.0, members / _ROOM_AT_ONCE), self._told_at))

@@ -25,6 +25,10 @@ class Timers:
     def __len__(self) -> int:
         return len(self._when)
 
+    def is_set(self, key: Hashable) -> bool:
+        """Whether `key` will come up."""
+        return key in self._when
+
     def set(self, key: Hashable, when: float) -> None:
         """Have `key` come up at `when`, and at no other time."""
         self._when[key] = when

@@ -1,5 +1,7 @@
 """Who is in which room, and how the others hear of it."""
 
+import pytest
+
 from palaver.chat.rights import Rights
 from palaver.chat.settings import ChatSettings
 from tests.sim.world import Frame, Peer, World
@@ -88,6 +90,32 @@ def test_in_a_very_large_room_only_the_count_is_told() -> None:
     }  # fmt: skip
     picture = next(frame for frame in late.inbox if "members" in frame)
     assert (len(picture["members"]), picture["member_count"]) == (3, 6)
+
+
+def test_where_many_rooms_change_at_once_all_are_told_and_no_faster_than_a_node_can() -> None:
+    world = World(ChatSettings(ip_connects_per_second=None, ip_unauthenticated_frames_per_second=None))
+    rooms = [f"room{number}" for number in range(40)]
+    ears = {room: [world.guest(f"{room} {number}", room) for number in range(50)] for room in rooms}
+    world.advance(5.0)
+    began = world.now
+    late = {room: world.guest(f"late {room}", room) for room in rooms}
+    told: list[float] = []
+    while any(("joined", late[room].user) not in _changes(ear, room) for room in rooms for ear in ears[room][:1]):
+        before = sum(len(late[room].pushes("presence")) for room in rooms)
+        world.advance(0.01)
+        told += [world.now - began] * (sum(len(late[room].pushes("presence")) for room in rooms) - before)
+
+    members = 51  # of each room: 2,040 in all, which at 10,000 a second takes 0.2 s
+    assert len(told) == len(rooms)
+    assert told[-1] == pytest.approx(0.2, abs=0.02)
+    for number, seconds in enumerate(told):
+        assert seconds >= 0.1 - 1e-6
+        assert (number + 1) * members <= 10_000 * seconds + members
+
+    world.advance(1.0)  # and then a room is told as soon as ever
+    last = world.guest("last", "room0")
+    world.advance(0.1)
+    assert ("joined", last.user) in _changes(ears["room0"][0], "room0")
 
 
 def test_when_everybody_is_gone_nothing_is_left() -> None:

@@ -119,7 +119,7 @@ TIMES = (
     Setting("heartbeat-timeout", Seconds(0.05, 3600), 10.0, "How long a client may take to answer a ping."),
     Setting("auth-timeout", Seconds(0.05, 3600), 10.0, "How long a client may take to send `auth`."),
     Setting("leave-grace", Seconds(0, DAY), 10.0, "How long a user without a connection stays a room's member."),
-    Setting("presence-interval", Seconds(0, 60), 0.1, "How long comings and goings are gathered before they are told."),
+    Setting("presence-interval", Seconds(0, 60), 0.1, "How long, at least, comings and goings are gathered."),
     Setting("presence-members", Whole(0, 1_000_000), 1_000, "Rooms with more members tell only how many there are."),
     Setting("expiry-warning", Seconds(0, DAY), 60.0, "How long before its end a token's owner is warned."),
 )
