@@ -69,11 +69,12 @@ class Connection(Inbound, asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection {self.number} {self.ip}{' closing' if self.closing else ''}>"
 
-    def begin(self, data: bytes) -> None:
-        """Take over the transport; `data` is what was read after the handshake."""
-        bounds = self._shell.bounds
-        self.transport.set_write_buffer_limits(high=bounds.write_high_bytes)
-        self._shell.opened(self)
+    def begin(self, answer: bytes, data: bytes) -> None:
+        """Take over the transport. `answer` ends the handshake and goes out with the first frame; `data` came after."""
+        shell = self._shell
+        self.transport.set_write_buffer_limits(high=shell.bounds.write_high_bytes)
+        shell.fanout.send(self, answer)
+        shell.opened(self)
         if data:
             self.data_received(data)
 

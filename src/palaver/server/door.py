@@ -171,8 +171,8 @@ class Doorstep(asyncio.Protocol):
     def _shake_hands(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
         plain = handshake.read(head)
         if plain is not None and self._may_come(() if plain.origin is None else (plain.origin,), plain.host):
-            transport.write(plain.accepted(SUBPROTOCOL if SUBPROTOCOL in plain.protocols else None))
-            self._welcome(transport, self._address(transport, plain.forwarded), rest)
+            answer = plain.accepted(SUBPROTOCOL if SUBPROTOCOL in plain.protocols else None)
+            self._welcome(transport, self._address(transport, plain.forwarded), answer, rest)
         else:
             self._shake_hands_with_care(transport, head, rest)
 
@@ -188,20 +188,19 @@ class Doorstep(asyncio.Protocol):
             ip = self._address(transport, request.headers.get_all("X-Forwarded-For"))
             library.send_response(self._answer(library, request))
         answer = b"".join(library.data_to_send())
-        if answer:
-            transport.write(answer)
         if library.eof_sent:
             self._door.refused("handshake")
+            transport.write(answer)
             transport.close()
             return
-        self._welcome(transport, ip, rest)
+        self._welcome(transport, ip, answer, rest)
 
-    def _welcome(self, transport: asyncio.Transport, ip: str, rest: bytes) -> None:
+    def _welcome(self, transport: asyncio.Transport, ip: str, answer: bytes, rest: bytes) -> None:
         shell = self._door.shell
         shell.stats.handshake_seconds.observe(shell.clock() - self._began)
         connection = Connection(shell, transport, ip)
         transport.set_protocol(connection)
-        connection.begin(rest)
+        connection.begin(answer, rest)
 
     def _answer(self, library: ServerProtocol, request: Request) -> Response:
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")

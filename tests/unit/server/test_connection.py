@@ -103,6 +103,13 @@ async def test_a_binary_message_is_told_to_the_engine_and_does_no_harm() -> None
         assert served.engine.binaries == 2
 
 
+async def test_the_first_frame_is_in_the_write_that_ends_the_handshake() -> None:
+    async with serving() as served:
+        raw = await Raw.to(served)
+        assert served.shell.stats.writes == 1
+        raw.writer.close()
+
+
 async def test_replies_and_broadcasts_of_one_turn_are_one_write() -> None:
     async with serving() as served:
         raw = await Raw.to(served)
