@@ -29,6 +29,16 @@ class Admission:
         self._membership = membership
         self._node = node
         self._server = server
+        settings = state.settings
+        self._heartbeat = replies.Heartbeat(settings.heartbeat_interval_seconds, settings.heartbeat_timeout_seconds)
+        self._limits = replies.Limits(
+            frame_bytes=settings.frame_bytes,
+            text_chars=settings.text_chars,
+            rooms=settings.rooms,
+            history=min(settings.history, 100),
+            messages=settings.messages,
+            per_seconds=settings.per_seconds,
+        )
 
     def connected(self, connection: Connection, ip: str, now: float) -> None:
         """Greet a new connection, or turn it away if its address connects too often."""
@@ -166,20 +176,12 @@ class Admission:
                 self._state.refuse(session, None, "forbidden", text, now, room=room.name)
 
     def _hello(self, now: float) -> replies.Hello:
-        settings = self._state.settings
         return replies.Hello(
             protocol=PROTOCOL,
             server=self._server,
             node=self._node,
             time=self._state.wall_ms(now),
-            auth=settings.auth,
-            heartbeat=replies.Heartbeat(settings.heartbeat_interval_seconds, settings.heartbeat_timeout_seconds),
-            limits=replies.Limits(
-                frame_bytes=settings.frame_bytes,
-                text_chars=settings.text_chars,
-                rooms=settings.rooms,
-                history=min(settings.history, 100),
-                messages=settings.messages,
-                per_seconds=settings.per_seconds,
-            ),
+            auth=self._state.settings.auth,
+            heartbeat=self._heartbeat,
+            limits=self._limits,
         )

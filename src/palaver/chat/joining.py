@@ -50,7 +50,7 @@ class Joining:
         if session is None:
             return
         request = session.joining.pop(result.job.re, None) if session.joining else None
-        if request is not None:
+        if request is not None and self._may_enter(session, request, now):  # much may have changed meanwhile
             self._enter_when_loaded(session, request, result.seqs, now)
         self._state.release(session)
 
@@ -64,7 +64,8 @@ class Joining:
         waiting, room.waiting = room.waiting, []
         for session, request, fates in waiting:
             if self._lives(session):
-                self._enter(session, room, request, fates, now)
+                if self._may_enter(session, request, now):
+                    self._enter(session, room, request, fates, now)
                 self._state.release(session)
         self._membership.drop_if_empty(room)
 
@@ -115,13 +116,11 @@ class Joining:
     def _enter(
         self, session: Session, room: Room, request: requests.Join, fates: FatesBySend | None, now: float
     ) -> None:
-        if not self._may_enter(session, request, now):  # much may have changed while the log was asked
-            return
         self._membership.enter(session, room, now)
         picture = room.ring.picture(request.since, self._state.epoch, self._state.wall_ms(now))
         sent = {cid: None if seq is None else replies.SentAs(seq) for cid, seq in (fates or {}).items()}
         self._state.counts["recovered", picture.recovered] += 1
-        self._state.counts["replayed", picture.recovered] += len(picture.messages)
+        self._state.counts["replayed", picture.recovered] += picture.replayed
         self._state.send(
             session,
             replies.JoinAck(

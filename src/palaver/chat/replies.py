@@ -85,7 +85,7 @@ class JoinAck(Reply, frozen=True, tag="ack"):
     seq: int
     members: list[User]
     member_count: int
-    messages: list[Raw]
+    messages: Raw  # a list of palaver.chat.records.Message, written before
     recovered: Literal["none", "full", "gap"]
     gap: Gap | UnsetType = UNSET
     sent: dict[str, SentAs | None] | UnsetType = UNSET

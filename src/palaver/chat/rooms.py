@@ -37,7 +37,8 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 class Picture(NamedTuple):
     """What a join reply says about messages."""
 
-    messages: list[Raw]
+    messages: Raw  # a list
+    replayed: int  # how many
     recovered: Literal["none", "full", "gap"]
     gap: Gap | UnsetType
 
@@ -45,15 +46,17 @@ class Picture(NamedTuple):
 class Ring:
     """The kept messages of a room, oldest first, and the last `seq` that was given out."""
 
-    __slots__ = ("_age_ms", "_kept", "seq")
+    __slots__ = ("_age_ms", "_kept", "_newest", "seq")
 
     def __init__(self, count: int, age_seconds: float | None) -> None:
         self._kept: deque[Kept] = deque(maxlen=count)
         self._age_ms = None if age_seconds is None else age_seconds * 1000
+        self._newest: Raw | None = None  # what most joins are answered with, from one to the next message
         self.seq = 0
 
     def fill(self, messages: list[Message], seq: int) -> None:
         """Take over what the log keeps."""
+        self.forget_newest()
         self._kept.clear()
         self._kept.extend(Kept(message.seq, message.time, encode(message)) for message in messages)
         self.seq = seq
@@ -61,6 +64,7 @@ class Ring:
     def append(self, seq: int, time: int, frame: bytes) -> None:
         """Add the next message."""
         assert seq == self.seq + 1, f"message {seq} after {self.seq}: the log answers in order and without holes"
+        self._newest = None
         self._kept.append(Kept(seq, time, frame))
         self.seq = seq
 
@@ -70,6 +74,7 @@ class Ring:
         index = message.seq - first
         if not 0 <= index < len(self._kept):
             return False
+        self._newest = None
         self._kept[index] = Kept(message.seq, message.time, encode(message))
         return True
 
@@ -84,6 +89,7 @@ class Ring:
         kept = self._kept
         if self._age_ms is not None:
             while kept and kept[0].time < wall_ms - self._age_ms:
+                self._newest = None
                 kept.popleft()
         return kept
 
@@ -107,24 +113,35 @@ class Ring:
     def picture(self, since: Position | None, epoch: str, wall_ms: int) -> Picture:
         """The newest messages, or those after `since`, and an exact account of what is missing between."""
         kept = self.kept(wall_ms)
+        count = most = min(REPLAY, len(kept))
         if since is None:
-            return Picture(_newest(kept, 0), "none", UNSET)
+            return Picture(self._read(count), count, "none", UNSET)
         if since.epoch != epoch or since.seq > self.seq:
-            newest = _newest(kept, 0)
-            return Picture(newest, "gap", Gap(1, self.seq - len(newest), "epoch"))
-        newest = _newest(kept, since.seq)
-        first = self.seq - len(newest) + 1
+            return Picture(self._read(count), count, "gap", Gap(1, self.seq - count, "epoch"))
+        count = min(most, self.seq - since.seq)
+        first = self.seq - count + 1
         if first == since.seq + 1:
-            return Picture(newest, "full", UNSET)
-        still_kept = bool(kept) and kept[0].seq < first
-        return Picture(newest, "gap", Gap(since.seq + 1, first - 1, "limit" if still_kept else "retention"))
+            return Picture(self._read(count), count, "full", UNSET)
+        gap = Gap(since.seq + 1, first - 1, "limit" if most < len(kept) else "retention")
+        return Picture(self._read(count), count, "gap", gap)
+
+    def _read(self, count: int) -> Raw:
+        """The newest `count` messages of what is kept. As many as a reply holds are put together once for all joins."""
+        kept = self._kept
+        if count < min(REPLAY, len(kept)):
+            return _together(kept, count)
+        if self._newest is None:
+            self._newest = _together(kept, count)
+        return self._newest
+
+    def forget_newest(self) -> None:
+        """Free what was put together for joins; the next one puts it together anew."""
+        self._newest = None
 
 
-def _newest(kept: deque[Kept], after: int) -> list[Raw]:
-    if not kept:
-        return []
-    count = min(REPLAY, len(kept), kept[-1].seq - after)
-    return [Raw(entry.frame) for entry in islice(kept, len(kept) - count, None)]
+def _together(kept: deque[Kept], count: int) -> Raw:
+    frames = [entry.frame for entry in islice(kept, len(kept) - count, None)]
+    return Raw(b"[" + b",".join(frames) + b"]")
 
 
 class Member:

@@ -129,9 +129,11 @@ class State:
             self.out.append(Release(session.connection))
 
     def sweep(self, now: float) -> None:
-        """Forget limits that weigh nothing any more."""
+        """Forget limits that weigh nothing any more, and what can be made again."""
         if self.windows is not None:
             self.windows.sweep(now)
         self.paces.sweep(now)
+        for room in self.rooms.values():
+            room.ring.forget_newest()
         self.ip_connects = {ip: arrival for ip, arrival in self.ip_connects.items() if arrival > now}
         self.ip_frames = {ip: arrival for ip, arrival in self.ip_frames.items() if arrival > now}

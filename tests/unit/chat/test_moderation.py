@@ -1,5 +1,7 @@
 """What moderators decide, and that it holds."""
 
+import pytest
+
 from palaver.chat.rights import Rights
 from palaver.chat.settings import ChatSettings
 from tests.sim.world import Peer, World
@@ -56,6 +58,22 @@ def test_a_banned_user_cannot_enter_until_the_ban_ends() -> None:
     assert back.ask("join", room="attic")["type"] == "ack"
     world.advance(61.0)
     assert back.ask("join", room="lobby")["type"] == "ack"
+
+
+@pytest.mark.parametrize("asked", [{}, {"sent": ["c-1"]}])
+def test_who_is_banned_while_the_log_is_asked_does_not_enter(asked: dict[str, list[str]]) -> None:
+    world, _, ada = _world()
+    moderator, back = world.owner("mod", Rights(moderate=("*",))), world.guest("bob")
+    room = "lobby" if asked else "attic"  # one is loaded, the other has to be
+    joined = back.say("join", room=room, **asked)
+    decided = moderator.say("ban", room=room, user=back.user)
+    world.commit()
+
+    answers = {frame["re"]: frame for frame in (*back.inbox, *moderator.inbox) if frame.get("re") in {joined, decided}}
+    assert answers[joined]["code"] == "forbidden"
+    assert answers[decided]["type"] == "ack"
+    assert back.rooms == set()
+    assert ada.is_open
 
 
 def test_a_ban_outlives_a_restart_and_ends_when_it_is_lifted() -> None:

@@ -31,7 +31,7 @@ def component_schemas(types: Iterable[type[msgspec.Struct]]) -> tuple[dict[type,
     for schema in schemas.values():
         properties = schema.get("properties", {})
         if "messages" in properties:
-            properties["messages"]["items"] = ref("Message")
+            properties["messages"] = {"type": "array", "items": ref("Message")}
         if "retryable" in properties:
             properties["code"]["enum"] = list(ERRORS)
     names = [reference["$ref"].rpartition("/")[2] for reference in references]
