@@ -184,6 +184,13 @@ class Engine:
             self._admission.gone(session, now)
         return self._state.take_out()
 
+    def catching_up(self, connection: Connection, now: float) -> list[Effect]:
+        """A reader that is behind took some more of what it was sent, which is a sign of life too."""
+        session = self._state.sessions.get(connection)
+        if session is not None:
+            self._vigil.catching_up(session, now)
+        return self._state.take_out()
+
     def too_slow(self, connection: Connection, now: float) -> list[Effect]:
         """More is waiting for this reader than one connection may hold: it must come back with `since`."""
         session = self._state.sessions.get(connection)

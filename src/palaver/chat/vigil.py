@@ -5,7 +5,7 @@ answer. Time during which the server itself stood still is added to every peer's
 waiting in a buffer all along.
 
 Refuses to do: IO, and closing by itself (it asks palaver.chat.admission). Invariant: a peer that vanished is gone at
-most interval + timeout (+ the server's own stall) after it was last heard.
+most interval + timeout (+ the server's own stall) after it was last heard, or last took what was waiting for it.
 """
 
 from palaver.chat import replies
@@ -29,6 +29,12 @@ class Vigil:
         if session.awaiting_since is not None and session.phase is Phase.READY:
             self._state.heartbeat_seconds += now - session.awaiting_since
             self._state.counts["heartbeats", "answered"] += 1
+            session.awaiting_since = None
+
+    def catching_up(self, session: Session, now: float) -> None:
+        """What it was sent before is still on its way to it: that is no silence, and a ping among it waits its turn."""
+        session.last_in = session.last_out = now
+        if session.phase is Phase.READY:
             session.awaiting_since = None
 
     def look(self, session: Session, now: float) -> None:

@@ -5,7 +5,7 @@ connection; those of a few turns where much more is about to come (palaver.serve
 directly goes into the same write, and acks go behind it, so that who is acknowledged shares the room's bytes. A room of
 more than `slice_members` is written in slices, one per turn, with everything else in between. A connection whose buffer
 is full leaves its rooms' hot lists: what it misses is kept once per room, for all that lag there, and is written when
-the connection has drained. What may wait for one connection is bounded by bytes and by time (palaver.server.lag).
+the connection has drained. What may wait for one connection is bounded by bytes and by time (palaver.server.laggards).
 
 Refuses to do: decide who may get what, read a frame's content, close transports. Invariants: a connection gets its
 direct frames and each room's frames in the order in which they were given here, but that an ack may be overtaken by
@@ -24,6 +24,7 @@ from palaver.server.fanout_room import FanoutRoom, Reader, Slices
 from palaver.server.flushing import Flushing
 from palaver.server.framing import text_frame
 from palaver.server.lag import Backlog
+from palaver.server.laggards import Laggards, Told
 from palaver.server.stats import Stats
 
 
@@ -31,12 +32,20 @@ class Fanout:
     """All rooms and their connections on this node. Used from the event loop only; never waits."""
 
     def __init__(
-        self, bounds: Bounds, stats: Stats, *, clock: Callable[[], float], too_slow: Callable[[Reader], None]
+        self,
+        bounds: Bounds,
+        stats: Stats,
+        *,
+        clock: Callable[[], float],
+        too_slow: Told,
+        catching_up: Told,
     ) -> None:
-        """`too_slow` is called for a connection for which too much waits, until it is removed: it has to be closed."""
+        """`too_slow` is called for one for which too much waits, until it is removed: it has to be closed.
+
+        `catching_up` is called for one that was behind whenever it has taken a part of what waited, or all of it.
+        """
         self._bounds = bounds
         self._stats = stats
-        self._clock = clock
         self._too_slow = too_slow
         self.flushing = Flushing(self._flush)
         self._rooms: dict[str, FanoutRoom] = {}
@@ -45,7 +54,7 @@ class Fanout:
         self._touched: list[Reader] = []
         self._acknowledged: list[Reader] = []
         self._congested: list[Reader] = []
-        self._lagging: dict[Reader, None] = {}
+        self.lagging = Laggards(bounds, stats, clock=clock, too_slow=too_slow, catching_up=catching_up)
 
     # ---- effects, in their order ----
 
@@ -100,7 +109,7 @@ class Fanout:
             return
         reader.rooms = (*reader.rooms, room)
         self._stats.subscriptions += 1
-        if reader in self._lagging:
+        if reader in self.lagging:
             self._fall_back(reader, room)
         else:
             self._enter(reader, room)
@@ -119,9 +128,7 @@ class Fanout:
             self._settle(reader)
         for room in reader.rooms:
             self._leave(reader, room)
-        if self._lagging.pop(reader, 0) is None:
-            self._stats.lagging -= 1
-        reader.lagging_since = None
+        self.lagging.remove(reader)
 
     def settle(self, reader: Reader) -> None:
         """Put everything that the connection was to get so far into its next write."""
@@ -289,10 +296,9 @@ class Fanout:
 
     def drained(self, reader: Reader) -> None:
         """The connection's buffer is nearly empty: it gets what it missed and is hot again."""
-        if self._lagging.pop(reader, 0) is not None:
+        if reader not in self.lagging:
             return
-        self._stats.lagging -= 1
-        reader.lagging_since = None
+        self.lagging.caught_up(reader)
         for room in reader.rooms:
             self._settle_room(reader, room)
             if room.backlog is not None and room.backlog.remove(reader):
@@ -302,15 +308,12 @@ class Fanout:
     def _demote(self) -> None:
         congested, self._congested = self._congested, []
         for reader in congested:
-            if not reader.congested or reader in self._lagging:
+            if not reader.congested or reader in self.lagging:
                 continue
             self._settle(reader)
             if reader.out is not None:
                 self._write(reader)
-            self._lagging[reader] = None
-            self._stats.lagging += 1
-            self._stats.lagging_total += 1
-            reader.lagging_since = self._clock()
+            self.lagging.add(reader)
             for room in reader.rooms:
                 room.members.pop(reader, None)
                 room.ahead.pop(reader, None)
@@ -320,24 +323,6 @@ class Fanout:
         if room.backlog is None:
             room.backlog = Backlog(self._stats)
         room.backlog.add_reader(reader)
-
-    def check_lagging(self, now: float) -> None:
-        """Give up on connections that are behind too far or for too long. To be called about once a second."""
-        for reader in list(self._lagging):
-            since = reader.lagging_since
-            late = since is not None and now - since > self._bounds.slow_seconds
-            buffered = max(0, reader.buffered - self._bounds.answer_bytes)
-            if late or buffered + self._missed_bytes(reader) > self._bounds.waiting_bytes:
-                self._too_slow(reader)
-
-    @staticmethod
-    def _missed_bytes(reader: Reader) -> int:
-        return sum(room.backlog.waiting_bytes(reader) for room in reader.rooms if room.backlog is not None)
-
-    @property
-    def waiting_bytes(self) -> list[int]:
-        """What waits for each reader that lags, for the metrics."""
-        return [reader.buffered + self._missed_bytes(reader) for reader in self._lagging]
 
     @property
     def rooms(self) -> int:

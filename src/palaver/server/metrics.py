@@ -188,9 +188,9 @@ METRICS: tuple[Row, ...] = (
         _one(lambda s: s.engine.state.heartbeat_seconds)),
     # slow readers
     Row("waiting_bytes", "gauge", "Bytes that wait for all readers that lag.",
-        _one(lambda s: sum(s.shell.fanout.waiting_bytes))),
+        _one(lambda s: sum(s.shell.fanout.lagging.waiting_bytes))),
     Row("waiting_max_bytes", "gauge", "Bytes that wait for the slowest of them.",
-        _one(lambda s: max(s.shell.fanout.waiting_bytes, default=0))),
+        _one(lambda s: max(s.shell.fanout.lagging.waiting_bytes, default=0))),
     Row("lagging", "gauge", "Connections that read too slowly just now.", _one(lambda s: s.shell.stats.lagging)),
     Row("lagged", "counter", "Times a connection began to lag.", _one(lambda s: s.shell.stats.lagging_total)),
     Row("typing_dropped", "counter", "Typing frames dropped for slow readers.",

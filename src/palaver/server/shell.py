@@ -63,7 +63,7 @@ class Shell:
         self.stats = Stats()
         self.loop = asyncio.get_running_loop()
         self._journal: FilteringBoundLogger = journal.bind()  # as in the performer
-        self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow)
+        self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow, catching_up=self._catching_up)
         self.verification = Verification(
             verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock
         )
@@ -163,6 +163,9 @@ class Shell:
     def _too_slow(self, reader: Reader) -> None:
         self._tell(self.engine.too_slow, cast("Connection", reader), self.clock())
 
+    def _catching_up(self, reader: Reader) -> None:
+        self._tell(self.engine.catching_up, cast("Connection", reader), self.clock())
+
     # ---- tokens ----
 
     def _authenticated(self, connection: AnyConnection, re: str, verdict: Verdict) -> None:
@@ -213,7 +216,7 @@ class Shell:
             self.engine.stalled(lag)
         self.engine.wall = self._wall_clock() - now
         self._tell(self.engine.tick, now)
-        self.fanout.check_lagging(now)
+        self.fanout.lagging.check(now)
         deadline = self.engine.deadline()
         self._set_timer(now + TICK_SECONDS if deadline is None else min(max(deadline, now), now + TICK_SECONDS))
 

@@ -11,7 +11,10 @@ import pytest
 
 from palaver.server.connection import Connection
 from tests.faults.server.chatting import BOUNDS, ChatServer, Talker, chatting, join
-from tests.unit.server.serving import until
+from tests.integration.chat.test_limits import Clock
+from tests.property.server.test_inbound import frame
+from tests.unit.server.serving import PATIENCE_SECONDS, until
+from tests.unit.server.test_connection import UPGRADE
 
 BOTH_LOOPS = True
 LONG = "\U0001f9d1" * 4_000  # 16 KB as UTF-8
@@ -137,11 +140,78 @@ async def test_one_large_answer_on_a_slow_line_is_no_slow_reader() -> None:
         await reader.client.send('{"type":"history","id":"h","room":"r"}')
         await until(lambda: connection.congested)
         assert BOUNDS.waiting_bytes < connection.buffered < BOUNDS.answer_bytes + BOUNDS.waiting_bytes
-        server.shell.fanout.check_lagging(server.shell.clock())
+        server.shell.fanout.lagging.check(server.shell.clock())
         assert not connection.closing
         kernel_buffers(1_000_000, *ends)
         reader.client.transport.resume_reading()
         await until(lambda: not connection.congested)
+
+
+@pytest.mark.parametrize(
+    ("rate", "stops_after", "goes"), [(16_384, None, False), (16_384, 500_000, True), (200, None, True)]
+)
+async def test_a_steady_reader_gets_the_largest_picture_over_a_slow_line_and_one_that_stops_does_not_stay(
+    rate: int, stops_after: int | None, goes: bool
+) -> None:
+    """1.6 MB at 16 KB a second take longer than the interval and the timeout of the heartbeat together."""
+    clock = Clock()
+    async with chatting(clock=clock) as server, contextlib.AsyncExitStack() as stack:
+        writer = await join(server, "writer", "r", stack=stack)
+        for _ in range(100):
+            await writer.ask(type="send", room="r", text=LONG)
+        await writer.client.close()
+        line = await SlowLine.to(server, stack)
+        taken = 0
+        while line.connection.congested and not line.closed:
+            clock.now += 1.0
+            server.shell._tick()
+            if stops_after is None or taken < stops_after:
+                taken += await line.read(rate)
+            assert clock.now < 2_000.0
+        assert line.closed is goes
+        if goes:
+            assert line.connection.close_code in (4102, 4108)
+            assert clock.now - 1_000.0 < 36.0 + (stops_after or 0) / rate + 35.0
+        else:
+            assert clock.now - 1_000.0 > 90.0
+
+
+class SlowLine:
+    """A guest of "r" whose bytes are read when the test says so, with next to nothing in between."""
+
+    def __init__(self, sock: socket.socket, connection: Connection) -> None:
+        self.connection = connection
+        self._sock = sock
+
+    @classmethod
+    async def to(cls, server: ChatServer, stack: contextlib.AsyncExitStack) -> "SlowLine":
+        loop, sock = asyncio.get_running_loop(), stack.enter_context(socket.socket())
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        await loop.sock_connect(sock, ("127.0.0.1", server.port))
+        before = set(server.shell.connections)
+        await loop.sock_sendall(sock, UPGRADE)
+        await until(lambda: bool(server.shell.connections - before))
+        (connection,) = server.shell.connections - before
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        await loop.sock_sendall(sock, frame(1, b'{"type":"auth","id":"a","name":"slow"}'))
+        await loop.sock_sendall(sock, frame(1, b'{"type":"join","id":"j","room":"r"}'))
+        await until(lambda: connection.congested)
+        return cls(sock, connection)
+
+    @property
+    def closed(self) -> bool:
+        return self.connection.closing
+
+    async def read(self, count: int) -> int:
+        """Read so many bytes, as they come; fewer where the server has closed or nothing waits for us."""
+        left = count
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while left and self.connection.congested and not self.closed:
+                with contextlib.suppress(BlockingIOError):
+                    left -= len(self._sock.recv(left))
+                await asyncio.sleep(0)
+        return count - left
 
 
 async def test_what_a_reader_misses_is_typing_dropped_presence_merged_and_every_message() -> None:

@@ -44,7 +44,11 @@ class World:
     def __init__(self, slice_members: int) -> None:
         self.stats = Stats()
         self.fanout = Fanout(
-            Bounds(slice_members=slice_members), self.stats, clock=lambda: 0.0, too_slow=lambda reader: None
+            Bounds(slice_members=slice_members),
+            self.stats,
+            clock=lambda: 0.0,
+            too_slow=lambda reader: None,
+            catching_up=lambda reader: None,
         )
         self.readers = [FakeReader(f"r{index}") for index in range(READERS)]
         self.rooms: list[set[int]] = [set() for _ in range(ROOMS)]
@@ -120,7 +124,7 @@ class World:
         assert self.fanout.rooms == 0
         assert self.stats.subscriptions == 0
         assert self.stats.lagging == 0
-        assert not self.fanout._lagging
+        assert not self.fanout.lagging
 
 
 @given(steps=_steps, slice_members=st.sampled_from([1, 2, 500]))

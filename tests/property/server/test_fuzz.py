@@ -100,7 +100,7 @@ async def under_watch() -> AsyncIterator[tuple[ChatServer, Controls]]:
         await until(lambda: len(state.timers) <= 3 + 1)  # a heartbeat each, and the sweep
         assert not shell.verification
         assert (server.running.unfinished, shell.stats.authentications, shell.stats.faults) == (0, 0, 0)
-        assert not shell.fanout._lagging
+        assert not shell.fanout.lagging
         assert not shell.fanout._touched
     assert complaints == []
 

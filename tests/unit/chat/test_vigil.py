@@ -55,6 +55,28 @@ def test_a_peer_that_vanished_from_a_busy_room_is_gone_in_time() -> None:
     assert world.now - vanished_at <= 35.5
 
 
+def test_one_that_is_still_taking_what_it_was_sent_is_alive_however_slow_its_line_is() -> None:
+    world = World()
+    ada = world.guest("ada", "lobby")
+    for _ in range(8):
+        world.advance(30.0)
+        assert world.engine.catching_up(ada, world.now) == []
+    assert ada.is_open
+    world.advance(34.9)
+    assert ada.is_open
+    world.advance(0.2)
+    assert ada.closed == 4102, "it took the last of it, and said nothing since"
+
+
+def test_to_take_what_it_is_sent_is_no_auth() -> None:
+    world = World()
+    ada = world.connect()
+    world.advance(9.0)
+    world.engine.catching_up(ada, world.now)
+    world.advance(1.1)
+    assert ada.closed == 4003
+
+
 def test_a_client_that_only_talks_is_still_pinged_so_that_it_knows_the_server_lives() -> None:
     world = World(ChatSettings(heartbeat_interval_seconds=5.0))
     ada = world.guest("ada")

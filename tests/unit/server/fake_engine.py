@@ -89,6 +89,9 @@ class FakeEngine:
         said = verdict.code if isinstance(verdict, Refusal) else verdict.user.id
         return [Send(connection, msgspec.json.encode({"type": "ack", "re": re, "user": said}))]
 
+    def catching_up(self, connection: Connection, now: float) -> list[Effect]:
+        return []
+
     def too_slow(self, connection: Connection, now: float) -> list[Effect]:
         return [Close(connection, 4108, "too slow a reader")]
 

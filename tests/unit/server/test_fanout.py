@@ -23,7 +23,14 @@ class Fixture:
         self.now = 0.0
         self.slow: list[Reader] = []
         self.stats = Stats()
-        self.fanout = Fanout(bounds or Bounds(), self.stats, clock=lambda: self.now, too_slow=self._too_slow)
+        self.caught_up: list[Reader] = []
+        self.fanout = Fanout(
+            bounds or Bounds(),
+            self.stats,
+            clock=lambda: self.now,
+            too_slow=self._too_slow,
+            catching_up=self.caught_up.append,
+        )
 
     def _too_slow(self, reader: Reader) -> None:
         self.slow.append(reader)
@@ -92,7 +99,7 @@ async def test_an_ack_in_a_room_that_is_written_in_slices_comes_after_what_it_fo
     at.say(b"1")
     at.fanout.acknowledge(one, text_frame(b"ack"))
     at.fanout.remove(one)
-    assert not at.fanout._lagging
+    assert not at.fanout.lagging
     await asyncio.sleep(0)
     assert one.got == [b"1", b"ack"]
 
@@ -365,10 +372,10 @@ async def test_the_bytes_of_all_rooms_and_the_buffer_count_together() -> None:
     slow.buffered = 800
     for room in ("a", "b"):
         at.say(b"x" * 238, room)
-        at.fanout.check_lagging(0.0)
+        at.fanout.lagging.check(0.0)
         assert at.slow == []
     at.say(b"x" * 30, "a")
-    at.fanout.check_lagging(0.0)
+    at.fanout.lagging.check(0.0)
     assert at.slow == [slow]
 
 
@@ -377,11 +384,50 @@ async def test_one_that_lags_for_too_long_is_given_up() -> None:
     (slow,) = at.members(1)
     at.now = 100.0
     await at.congest(slow)
-    at.fanout.check_lagging(135.0)
+    at.fanout.lagging.check(135.0)
     assert at.slow == []
-    at.fanout.check_lagging(135.1)
+    at.fanout.lagging.check(135.1)
     assert at.slow == [slow]
     assert at.stats.lagging == 0
+
+
+async def test_one_that_takes_what_waits_may_be_behind_for_long_and_one_that_stops_may_not() -> None:
+    at = Fixture(Bounds(slow_seconds=35.0, write_high_bytes=65_536))
+    (slow,) = at.members(1)
+    slow.buffered = 1_700_000
+    await at.congest(slow)
+    while slow.buffered > 400_000:  # at 2 KB a second
+        at.now += 1.0
+        slow.buffered -= 2_000
+        at.fanout.lagging.check(at.now)
+    assert at.now == 650.0
+    assert at.slow == []
+    assert at.caught_up == [slow] * (1_300_000 // 66_000), "each time that it has taken 64 KB more"
+    at.fanout.lagging.check(at.now + 35.0)
+    assert at.slow == [slow]
+
+
+async def test_one_that_takes_too_little_for_too_long_is_given_up_also_if_more_was_said_to_it() -> None:
+    at = Fixture(Bounds(slow_seconds=35.0, write_high_bytes=65_536))
+    (slow,) = at.members(1)
+    slow.buffered = 200_000
+    await at.congest(slow)
+    slow.buffered = 300_000  # an answer that it waited for
+    at.fanout.lagging.check(1.0)
+    slow.buffered = 300_000 - 65_535
+    at.fanout.lagging.check(35.0)
+    assert at.slow == []
+    at.fanout.lagging.check(35.1)
+    assert (at.slow, at.caught_up) == ([slow], [])
+
+
+async def test_one_that_has_drained_has_caught_up() -> None:
+    at = Fixture()
+    slow, hot = at.members(2)
+    await at.congest(slow)
+    at.drain(slow)
+    at.drain(hot)
+    assert at.caught_up == [slow]
 
 
 @pytest.mark.parametrize("lagging", [False, True])
@@ -398,7 +444,7 @@ async def test_one_that_is_gone_leaves_nothing(lagging: bool) -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert at.fanout.rooms == at.stats.subscriptions == at.stats.lagging == 0
-    assert not at.fanout._lagging
+    assert not at.fanout.lagging
     assert not at.fanout._slicing
     assert not at.fanout._dirty
     assert not at.fanout._touched

@@ -80,7 +80,13 @@ async def test_what_is_scheduled_already_does_not_wait() -> None:
 
 
 async def test_a_large_room_on_its_way_is_not_held_up() -> None:
-    fanout = Fanout(Bounds(slice_members=1), Stats(), clock=lambda: 0.0, too_slow=lambda reader: None)
+    fanout = Fanout(
+        Bounds(slice_members=1),
+        Stats(),
+        clock=lambda: 0.0,
+        too_slow=lambda reader: None,
+        catching_up=lambda reader: None,
+    )
     readers = [FakeReader(str(number)) for number in range(3)]
     for reader in readers:
         fanout.subscribe(reader, "r")

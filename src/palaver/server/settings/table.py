@@ -132,7 +132,7 @@ CONNECTIONS = (
         "slow-timeout",
         Seconds(0.05, DAY, may_be_off=True),
         None,
-        "How long a reader may be behind; off: heartbeat-interval and heartbeat-timeout together.",
+        "In which a reader that is behind has to take 64 KiB; off: heartbeat-interval and heartbeat-timeout together.",
     ),
     Setting("linger", Seconds(0, 3600), 5.0, "How long a closed connection may take to say goodbye."),
     Setting("slice-members", Whole(1, 1_000_000), 500, "Members of a room that are written to in one go."),
