@@ -77,9 +77,10 @@ class Lease(LeaseRecord):
         self._client = client
         self._on_lost = on_lost
         self._tidying = tidying
-        self._owner = weakref.ref(current) if (current := asyncio.current_task()) else None
+        self._owner: weakref.ref[asyncio.Task[object]] | None = None
         self._scope: asyncio.Timeout | None = None
         if terms.renew or on_lost is not None:
+            self._owner = weakref.ref(current) if (current := asyncio.current_task()) else None
             renewals().watch(self, self.renewal_due if terms.renew else self.deadline)
 
     @property

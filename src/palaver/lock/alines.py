@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 import redis
 from redis.asyncio.cluster import RedisCluster
 
-from palaver.lock.client import AsyncClient, Line, Reply
+from palaver.lock.client import AsyncClient, Reply
 from palaver.lock.core import Sleep
+from palaver.lock.lending import Line, lend
 from palaver.lock.lines import ASK_AGAIN, SHARES, SILENT_SECONDS, is_unblocked, waiting
 
 
@@ -33,7 +34,7 @@ async def line(client: AsyncClient, key: str) -> AsyncIterator[Line]:
             yield connection
         return
     try:
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        connection = await lend(pool)
         try:
             yield connection
         except BaseException:  # also a cancellation: whoever uses it next must not read our reply

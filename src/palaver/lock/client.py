@@ -18,22 +18,17 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import RedisCluster
 
 from palaver.lock.core import Call
+from palaver.lock.lending import Line, lend
 from palaver.lock.limits import Limit
 
 Reply: TypeAlias = Any
 """Whatever the client made of the server's reply."""
-
-Pool: TypeAlias = Any
-"""A connection pool of redis-py."""
 
 SyncClient: TypeAlias = redis.Redis | RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | AsyncRedisCluster
 
 AnyClient: TypeAlias = Any
 """One of the two, whose `execute_command` redis-py leaves untyped."""
-
-Line: TypeAlias = Any
-"""A connection of redis-py, used by one waiter alone."""
 
 CLUSTERS = (RedisCluster, AsyncRedisCluster)
 
@@ -103,7 +98,7 @@ async def arun(client: AnyClient, call: Call) -> Reply:
 
 async def _aask_on_pool(client: AnyClient, call: Call) -> Reply:
     pool = client.connection_pool
-    connection = await pool.get_connection()
+    connection = await lend(pool)
     try:
         try:
             return await _aexchange(connection, call)

@@ -9,13 +9,13 @@ given up is never asked for again.
 
 import os
 from collections.abc import Callable, Generator
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from palaver.lock.errors import LossReason, NotDurableError
 from palaver.lock.scripts import ABANDON, ACQUIRE, EXTEND, RAISE_FENCE, RELEASE, Script
-from palaver.lock.terms import GONE_SECONDS, Terms, drift_seconds, fence_milliseconds, milliseconds
-from palaver.lock.wire import packed_terms, packed_word
+from palaver.lock.terms import GONE_SECONDS, Terms, fence_milliseconds, milliseconds
+from palaver.lock.wire import packed
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -41,7 +41,7 @@ class ReleaseReply(IntEnum):
 LOSS_BY_REPLY = {ReleaseReply.NOBODYS: LossReason.GONE, ReleaseReply.ANOTHERS: LossReason.TAKEN}
 
 
-class Mode(Enum):
+class Mode(StrEnum):
     """What to do when the lock is busy."""
 
     TRY = "try"
@@ -69,10 +69,13 @@ class Call(NamedTuple):
         """`evalsha` as it goes over the wire, for a client that encodes in UTF-8; None for redis-py to pack it."""
         if self.packed_keys is None:
             return None
-        words, args = 3 + len(self.keys) + len(self.args), self.args
-        # The first two differ from call to call, the others from lock to lock.
-        varying = packed_word(args[0]), packed_word(args[1])
-        return b"*%d\r\n%b%b%b%b%b" % (words, self.script.packed, self.packed_keys, *varying, packed_terms(args[2:]))
+        args = self.args
+        # The first two words differ from call to call, the others from lock to lock.
+        one, two = str(args[0]).encode(), str(args[1]).encode()
+        return b"*%d\r\n%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
+            *(3 + len(self.keys) + len(args), self.script.packed, self.packed_keys),
+            *(len(one), one, len(two), two, packed(args[2:])),
+        )
 
     @property
     def eval(self) -> tuple[str | int, ...]:
@@ -161,9 +164,7 @@ class Attempt:
 
     def steps(self, timeout: float | None) -> Steps:
         """Ask until granted or until `timeout` seconds are over; 0 asks once and never queues."""
-        if timeout == 0:
-            return (yield from self._once())
-        return (yield from self._queue(timeout))
+        return self._once() if timeout == 0 else self._queue(timeout)
 
     def _once(self) -> Steps:
         sent = self._clock()
@@ -246,7 +247,7 @@ class Attempt:
 
     def valid(self, sent: float, fence: int) -> Grant | None:
         """The grant, if the answer to a request sent at `sent` came before the lease is over."""
-        deadline = sent + self._terms.ttl - drift_seconds(self._terms.ttl)
+        deadline = sent + self._terms.valid_seconds
         if self._clock() >= deadline:
             return None
         return Grant(self.token, fence, sent, deadline)
@@ -257,7 +258,7 @@ class Attempt:
         return _call(
             ACQUIRE,
             terms,
-            *(self.token, self._lowest_fence, terms.ttl_ms, terms.fence_ms, mode.value, terms.claim_ms, self._ticket),
+            *(self.token, self._lowest_fence, terms.ttl_ms, terms.fence_ms, mode, terms.claim_ms, self._ticket),
             durable=terms.durability is not None,
         )
 

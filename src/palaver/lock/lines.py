@@ -18,8 +18,9 @@ from contextlib import contextmanager
 import redis
 from redis.cluster import RedisCluster
 
-from palaver.lock.client import UNHEARD, Command, Line, Pool, SyncClient
+from palaver.lock.client import UNHEARD, Command, SyncClient
 from palaver.lock.core import Sleep
+from palaver.lock.lending import Line, Pool
 
 SILENT_SECONDS = 2.0
 """How much longer than the server was asked to block a waiter listens, before it takes the server for silent."""

@@ -121,6 +121,8 @@ class Terms:
     ttl_ms: int
     claim_ms: int
     fence_ms: int
+    valid_seconds: float
+    """How long a grant counts here, from before its request was sent."""
 
     @classmethod
     def of(
@@ -155,6 +157,7 @@ class Terms:
             ttl_ms=milliseconds(lasting),
             claim_ms=milliseconds(claiming),
             fence_ms=fence_milliseconds(lasting),
+            valid_seconds=lasting - drift_seconds(lasting),
         )
 
     @property

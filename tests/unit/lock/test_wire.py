@@ -16,7 +16,7 @@ def redis_py(*command: str | int) -> bytes:
 
 @given(st.lists(st.text(max_size=20) | st.integers(), min_size=1))
 def test_words_are_packed_as_redis_py_packs_them(words: list[str | int]) -> None:
-    assert b"*%d\r\n%b" % (1 + len(words), packed(["ECHO", *words])) == redis_py("ECHO", *words)
+    assert b"*%d\r\n%b" % (1 + len(words), packed(("ECHO", *words))) == redis_py("ECHO", *words)
 
 
 @pytest.mark.parametrize("name", ["name", "ein schloß", "{a}b"])
