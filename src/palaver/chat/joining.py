@@ -128,7 +128,7 @@ class Joining:
                 room=room.name,
                 epoch=self._state.epoch,
                 seq=room.ring.seq,
-                members=self._membership.list(room),
+                members=room.listed(self._state.settings.presence_members),
                 member_count=len(room.members),
                 messages=picture.messages,
                 recovered=picture.recovered,

@@ -9,13 +9,11 @@ Refuses to do: rights, messages. Invariants: the others hear of a user at most o
 nobody in it is not in memory.
 """
 
-from itertools import islice
 from typing import NamedTuple
 
 from palaver.chat import replies
 from palaver.chat.effects import Subscribe, Unsubscribe, Urgency
 from palaver.chat.people import Person
-from palaver.chat.records import User
 from palaver.chat.rooms import Member, Room
 from palaver.chat.session import Session
 from palaver.chat.state import State
@@ -51,6 +49,7 @@ class Membership:
         if member is None:
             member = room.members[person.user.id] = Member(person)
             person.places += 1
+            room.enlist(person.user, self._state.settings.presence_members)
             room.note_joined(person.user)
             self._push_later(room, now)
         if member.leaves_at is not None:
@@ -89,6 +88,7 @@ class Membership:
         """Tell each room a person is in that their name is another now."""
         for room in self._state.rooms.values():
             if person.user.id in room.members:
+                room.roll = None
                 room.note_renamed(person.user)
                 self._push_later(room, now)
 
@@ -106,10 +106,6 @@ class Membership:
         room.last_broadcast = now
         self._state.broadcast(room.name, replies.Presence(room.name, joined, left, count), Urgency.PRESENCE)
 
-    def list(self, room: Room) -> list[User]:
-        """The members, at most as many as presence tells of."""
-        return [member.person.user for member in islice(room.members.values(), self._state.settings.presence_members)]
-
     def drop_if_empty(self, room: Room) -> None:
         """Free the memory of a room that nobody is in."""
         if room.empty and self._state.rooms.get(room.name) is room:
@@ -120,6 +116,7 @@ class Membership:
         """Take a user without a connection out of a room at once."""
         user = member.person.user
         del room.members[user.id]
+        room.roll = None
         self._state.timers.cancel(Grace(room.name, user.id))
         member.person.places -= 1
         self._state.people.forget_if_absent(member.person)

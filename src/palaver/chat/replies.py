@@ -83,9 +83,9 @@ class JoinAck(Reply, frozen=True, tag="ack"):
     room: str
     epoch: str
     seq: int
-    members: list[User]
+    members: Raw  # a list of palaver.chat.records.User
     member_count: int
-    messages: Raw  # a list of palaver.chat.records.Message, written before
+    messages: Raw  # a list of palaver.chat.records.Message
     recovered: Literal["none", "full", "gap"]
     gap: Gap | UnsetType = UNSET
     sent: dict[str, SentAs | None] | UnsetType = UNSET

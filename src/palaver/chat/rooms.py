@@ -168,7 +168,7 @@ class Loading(Enum):
 class Room:
     """A room in memory."""
 
-    __slots__ = ("changes", "last_broadcast", "members", "name", "ring", "state", "waiting")
+    __slots__ = ("changes", "last_broadcast", "members", "name", "ring", "roll", "state", "waiting")
 
     def __init__(self, name: str, ring: Ring, now: float) -> None:
         self.name = name
@@ -176,6 +176,7 @@ class Room:
         self.state = Loading.LOADING
         self.waiting: list[tuple[Session, Join, dict[str, int | None] | None]] = []  # joins until the room is ready
         self.members: dict[str, Member] = {}
+        self.roll: bytearray | None = None  # the members as joins list them, but for the last bracket; while many join
         self.changes: dict[str, tuple[Change, User]] = {}  # presence since the last push, by user id
         self.last_broadcast = now
 
@@ -186,6 +187,23 @@ class Room:
     def empty(self) -> bool:
         """Nobody is in it or about to be."""
         return not self.members and not self.waiting
+
+    def listed(self, most: int) -> Raw:
+        """The members who came first, at most so many, as a list."""
+        if self.roll is None:
+            users = [member.person.user for member in islice(self.members.values(), most)]
+            self.roll = bytearray(encode(users)[:-1])
+        return Raw(self.roll + b"]")
+
+    def enlist(self, user: User, most: int) -> None:
+        """Go on with the list of members, who are with this one not fewer than two, if there is a list."""
+        if self.roll is not None and len(self.members) <= most:
+            self.roll += b"," + encode(user)
+
+    def forget_copies(self) -> None:
+        """Free what was put together for joins; the next one puts it together anew."""
+        self.roll = None
+        self.ring.forget_newest()
 
     def note_joined(self, user: User) -> None:
         """Remember for the next presence push that the user came. A leave just before is undone instead."""

@@ -134,6 +134,6 @@ class State:
             self.windows.sweep(now)
         self.paces.sweep(now)
         for room in self.rooms.values():
-            room.ring.forget_newest()
+            room.forget_copies()
         self.ip_connects = {ip: arrival for ip, arrival in self.ip_connects.items() if arrival > now}
         self.ip_frames = {ip: arrival for ip, arrival in self.ip_frames.items() if arrival > now}

@@ -82,13 +82,69 @@ def test_more_than_a_reply_holds_is_cut_to_the_newest() -> None:
     )
 
 
+def _listed(world: World, name: str) -> list[str]:
+    """Who is in the room, as somebody new is told."""
+    new = world.guest(name)
+    picture = new.ask("join", room="lobby")
+    assert [member["id"] for member in picture["members"]].count(new.user) == 1
+    assert picture["member_count"] == len(world.engine.state.rooms["lobby"].members)
+    return [member["name"] for member in picture["members"]]
+
+
+def test_each_join_lists_who_is_there_now() -> None:
+    world = World(ChatSettings(leave_grace_seconds=0.0, ip_connects_per_second=None))
+    ada = world.guest("ada", "lobby")
+    assert _listed(world, "bob") == ["ada", "bob"]
+    assert _listed(world, "eve") == ["ada", "bob", "eve"]
+
+    ada.ask("auth", name="zoe", session=ada.session)
+    assert _listed(world, "fay") == ["zoe", "bob", "eve", "fay"]
+    ada.disconnect()
+    assert _listed(world, "gus") == ["bob", "eve", "fay", "gus"]
+    world.guest("ivy", session=None).ask("join", room="attic")
+    assert _listed(world, "joe") == ["bob", "eve", "fay", "gus", "joe"]
+
+
+def test_who_comes_again_while_there_is_listed_once() -> None:
+    world = World()
+    ada = world.guest("ada", "lobby")
+    bob = world.guest("bob", "lobby")
+    bob.disconnect()
+    back = world.guest("bob", session=bob.session)
+
+    assert [one["name"] for one in back.ask("join", room="lobby")["members"]] == ["ada", "bob"]
+    assert [one["name"] for one in ada.ask("join", room="lobby")["members"]] == ["ada", "bob"]
+
+
+def test_in_a_large_room_those_are_listed_who_came_first() -> None:
+    world = World(ChatSettings(presence_members=2, leave_grace_seconds=0.0, ip_connects_per_second=None))
+    ada = world.guest("ada", "lobby")
+    assert _listed_first(world, "bob") == ["ada", "bob"]
+    assert _listed_first(world, "eve") == ["ada", "bob"]
+    ada.disconnect()
+
+    assert _listed_first(world, "fay") == ["bob", "eve"]
+
+
+def _listed_first(world: World, name: str) -> list[str]:
+    return [member["name"] for member in world.guest(name).ask("join", room="lobby")["members"]]
+
+
 def test_a_quiet_room_keeps_nothing_for_joins_that_do_not_come() -> None:
     world = World(ChatSettings(heartbeat_interval_seconds=1e6))
     ada = world.guest("ada", "lobby")
     ada.ask("send", room="lobby", text="one")
     world.guest("bob", "lobby")
-    ring = world.engine.state.rooms["lobby"].ring
-    shared = ring.picture(None, "e1", 0).messages
+    before = _copies(world)
+    assert None not in before
     world.advance(2.0)
 
-    assert ring.picture(None, "e1", 0).messages is not shared
+    assert _copies(world)[0] is None
+    room = world.engine.state.rooms["lobby"]
+    assert room.ring.picture(None, "e1", 0).messages is not before[1]
+
+
+def _copies(world: World) -> tuple[bytearray | None, msgspec.Raw | None]:
+    """What the room holds for joins that follow."""
+    room = world.engine.state.rooms["lobby"]
+    return room.roll, None if room.roll is None else room.ring.picture(None, "e1", 0).messages

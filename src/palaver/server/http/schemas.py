@@ -11,7 +11,8 @@ from palaver.chat.records import Message
 Schema = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
-
+_WRITTEN = {"messages": "Message", "members": "User"}  # fields that hold lists of these as bytes
+_OPAQUE: tuple[Schema, ...] = ({}, {"type": "array", "items": {}})  # what a schema says of msgspec.Raw
 
 _MODULES = {"palaver.chat.requests.": "Request", "palaver.chat.replies.": "Push"}
 
@@ -19,8 +20,8 @@ _MODULES = {"palaver.chat.requests.": "Request", "palaver.chat.replies.": "Push"
 def component_schemas(types: Iterable[type[msgspec.Struct]]) -> tuple[dict[type, str], dict[str, Schema]]:
     """The name of each struct's schema, and the schemas by name of all of them and of what they hold.
 
-    Where a request and a push share a name, the names here say which is which. Stored messages travel as bytes that are
-    encoded already, which a schema cannot see into; what they are is put in.
+    Where a request and a push share a name, the names here say which is which. Messages and a room's members travel as
+    bytes that are encoded already, which a schema cannot see into; what they are is put in.
     """
     given: list[type[msgspec.Struct]] = [*types, Message]
     references, found = msgspec.json.schema_components(given, ref_template=_REF)
@@ -30,8 +31,9 @@ def component_schemas(types: Iterable[type[msgspec.Struct]]) -> tuple[dict[type,
     references, schemas = msgspec.json.decode(text)
     for schema in schemas.values():
         properties = schema.get("properties", {})
-        if "messages" in properties:
-            properties["messages"] = {"type": "array", "items": ref("Message")}
+        for name, kind in _WRITTEN.items():
+            if properties.get(name) in _OPAQUE:
+                properties[name] = {"type": "array", "items": ref(kind)}
         if "retryable" in properties:
             properties["code"]["enum"] = list(ERRORS)
     names = [reference["$ref"].rpartition("/")[2] for reference in references]
