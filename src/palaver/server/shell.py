@@ -25,6 +25,7 @@ from palaver.server.caller import HttpCaller
 from palaver.server.connection import Connection
 from palaver.server.fanout import Fanout
 from palaver.server.fanout_room import Reader
+from palaver.server.patience import PatientLog
 from palaver.server.performer import Performer
 from palaver.server.ports import Core, JobTaker
 from palaver.server.stats import Stats
@@ -68,9 +69,10 @@ class Shell:
             verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock
         )
         self.connections: set[Connection] = set()
+        self._patient = PatientLog(log, clock=clock, seconds=bounds.log_seconds)
         self.performer = Performer(
             engine,
-            log,
+            self._patient,
             self.fanout,
             self.stats,
             clock=clock,
@@ -87,7 +89,7 @@ class Shell:
 
     def start(self) -> None:
         """Begin to take the log's answers and to tick."""
-        self.log.start(self._logged)
+        self._patient.start(self._logged)
         self._set_timer(self.clock() + TICK_SECONDS)
 
     # ---- what happens ----
@@ -214,6 +216,8 @@ class Shell:
         if lag > STALL_SECONDS:
             self.stats.stalls += 1
             self.engine.stalled(lag)
+        else:
+            self._patient.check(now)  # after a stall of ours, answers may be waiting for us
         self.engine.wall = self._wall_clock() - now
         self._tell(self.engine.tick, now)
         self.fanout.lagging.check(now)
@@ -247,4 +251,4 @@ class Shell:
         await self.no_connections()
         await self.verification.close()
         self.performer.submit()
-        await self.log.close()
+        await self._patient.close()

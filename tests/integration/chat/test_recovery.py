@@ -17,7 +17,7 @@ import pytest
 
 from palaver.chat.settings import ChatSettings
 from palaver.server.bounds import Bounds
-from palaver.server.log import Retention, SqliteLog
+from palaver.server.log import MemoryLog, Retention, SqliteLog
 from tests.faults.server.chatting import ChatServer, chatting, wall_ms
 from tests.integration.chat.clients import Client, Frame, guest
 from tests.integration.chat.test_limits import Clock
@@ -262,6 +262,40 @@ async def test_a_server_that_acknowledges_and_delivers_nothing_is_not_ready(tmp_
             assert response.status == 200
         perform[broadcast] = deliver
         await ada.socket.close()
+
+
+class StuckDisk(MemoryLog):
+    """Commits nothing while it is stuck."""
+
+    stuck = False
+
+    def _flush(self) -> None:
+        if not self.stuck:
+            super()._flush()
+
+
+async def test_while_the_disk_hangs_everybody_hears_unavailable_and_nobody_is_cut_off() -> None:
+    log = StuckDisk(Retention(100), now_ms=wall_ms)
+    beats = dataclasses.replace(SETTINGS, heartbeat_interval_seconds=0.2, heartbeat_timeout_seconds=1.0)
+    bounds = Bounds(frames_per_second=None, log_seconds=2.0)  # longer than an answer to a ping may take
+    async with chatting(bounds, beats, log=log) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        ada, bob = await guest(url, "ada", "r"), await guest(url, "bob", "r")
+        log.stuck = True
+        waiting = await ada.say("send", room="r", text="one", cid="c1")
+        error = await bob.ask("join", room="elsewhere")
+        assert (error["code"], error["retryable"]) == ("unavailable", True)
+        assert error["retry_after_ms"] > 0
+        error = await bob.ask("send", room="r", text="two", cid="c2")
+        assert error["code"] == "unavailable"
+        log.stuck = False
+        log._flush()
+        assert (await ada.answer(waiting))["seq"] == 1, "it was stored in the end, and that is what its sender hears"
+        assert (await bob.done("join", room="elsewhere"))["seq"] == 0
+        assert (await bob.done("send", room="r", text="two", cid="c2"))["seq"] == 2
+        assert server.shell.stats.closed[4102] == 0
+        for client in (ada, bob):
+            await client.socket.close()
 
 
 async def test_a_clients_own_pings_are_answered_and_kill_nothing(tmp_path: Path) -> None:

@@ -68,6 +68,20 @@ def test_one_that_is_still_taking_what_it_was_sent_is_alive_however_slow_its_lin
     assert ada.closed == 4102, "it took the last of it, and said nothing since"
 
 
+def test_one_that_is_not_listened_to_while_the_log_reads_for_it_is_not_silent() -> None:
+    world = World()
+    ada = world.guest("ada")
+    ada.say("history", room="elsewhere")  # and the log does not answer
+    world.advance(120.0)
+    assert ada.is_open
+    world.commit()
+    world.engine.heard(ada, world.now)  # what it had said meanwhile
+    world.advance(20.0)
+    assert ada.is_open
+    world.advance(15.1)
+    assert ada.closed == 4102
+
+
 def test_to_take_what_it_is_sent_is_no_auth() -> None:
     world = World()
     ada = world.connect()

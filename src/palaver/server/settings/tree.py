@@ -158,6 +158,7 @@ def _bounds(given: dict[str, Any]) -> Bounds:
         waiting_bytes=given["connection-bytes"],
         answer_bytes=REPLAY * (min(4 * given["text-chars"], given["frame-bytes"]) + 1_000),
         slow_seconds=given["heartbeat-interval"] + given["heartbeat-timeout"] if slow is None else slow,
+        log_seconds=min(5.0, given["heartbeat-timeout"] / 2),
         linger_seconds=given["linger"],
         slice_members=given["slice-members"],
     )
