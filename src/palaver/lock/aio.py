@@ -21,7 +21,7 @@ from redis.asyncio.cluster import RedisCluster
 
 from palaver.lock.alines import block, line, read_within
 from palaver.lock.arenewal import LoopRenewals
-from palaver.lock.client import UNHEARD, AsyncClient, Reply, arun
+from palaver.lock.client import UNHEARD, AsyncClient, Meanwhile, Reply, arun
 from palaver.lock.core import (
     LOSS_BY_REPLY,
     Acknowledged,
@@ -79,6 +79,7 @@ class Lease(LeaseRecord):
         self._tidying = tidying
         self._owner: weakref.ref[asyncio.Task[object]] | None = None
         self._scope: asyncio.Timeout | None = None
+        self._release = grant.release or release_call(terms, grant.token)
         if terms.renew or on_lost is not None:
             self._owner = weakref.ref(current) if (current := asyncio.current_task()) else None
             renewals().watch(self, self.renewal_due if terms.renew else self.deadline)
@@ -126,8 +127,7 @@ class Lease(LeaseRecord):
         if self.lost is not None:
             raise LockLostError(self.name, self.lost)
         self._state = LeaseState.RELEASED
-        call = release_call(self._terms, self._token)
-        remaining = self._deadline - self._clock()
+        call, remaining = self._release, self._deadline - self._clock()
         try:
             # Past the deadline there is nothing left to release, however patient the client is.
             with Limit(remaining):
@@ -168,7 +168,7 @@ class Lease(LeaseRecord):
         """The body was ended before the lease could: give back what is left of it, and say why."""
         if self._lose(LossReason.UNCONFIRMED if self._terms.renew else LossReason.EXPIRED):
             left = self._deadline - self._clock()
-            await self._tidying.finish(release_call(self._terms, self._token), within=left, patience=left)
+            await self._tidying.finish(self._release, within=left, patience=left)
         assert self._reason is not None
         raise LockLostError(self.name, self._reason) from error
 
@@ -318,7 +318,7 @@ class DistributedLock:
     async def _attempt(self, timeout: float | None) -> Grant | None:  # noqa: ASYNC109 - see acquire
         attempt = Attempt(self._terms, self._clock, lowest_fence=self._lowest_fence)
         try:
-            grant = await self._drive(attempt.steps(timeout))
+            grant = await self._drive(attempt.steps(timeout), attempt.prepare)
         except UNHEARD as error:
             if not await self._tidying.finish(attempt.give_up(), within=self._terms.ttl):
                 raise OutcomeUnknownError(self.name, "acquire", self._terms.ttl) from error
@@ -330,14 +330,14 @@ class DistributedLock:
             self._lowest_fence = max(self._lowest_fence, grant.fence + 1)
         return grant
 
-    async def _drive(self, steps: Steps) -> Grant | None:
+    async def _drive(self, steps: Steps, meanwhile: Meanwhile) -> Grant | None:
         try:
             request = next(steps)
             while True:
                 if isinstance(request, Call):
                     durability = self._terms.durability if request.durable else None
                     if durability is None:
-                        request = steps.send(await arun(self._client, request))
+                        request = steps.send(await arun(self._client, request, meanwhile))
                     else:
                         request = steps.send(await run_durable(self._client, request, durability))
                 else:

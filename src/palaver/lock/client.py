@@ -9,6 +9,7 @@ script it) is asked through that method.
 """
 
 import math
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -33,6 +34,8 @@ AnyClient: TypeAlias = Any
 CLUSTERS = (RedisCluster, AsyncRedisCluster)
 
 Command: TypeAlias = tuple[str | int, ...]
+
+Meanwhile: TypeAlias = Callable[[], object]
 
 UNHEARD = (redis.ConnectionError, redis.TimeoutError)
 """The server did not answer: what was asked may or may not have happened."""
@@ -87,21 +90,21 @@ def _exchange(connection: Line, call: Call) -> Reply:
     return connection.read_response()
 
 
-async def arun(client: AnyClient, call: Call) -> Reply:
-    """`run`, for asyncio."""
+async def arun(client: AnyClient, call: Call, meanwhile: Meanwhile | None = None) -> Reply:
+    """`run`, for asyncio. `meanwhile` may be called once the request is on its way, or not at all; must be brief."""
     plain = _is_plain(client, _ASYNC_EXECUTE) and not client.single_connection_client
     try:
-        return await (_aask_on_pool(client, call) if plain else client.execute_command(*call.evalsha))
+        return await (_aask_on_pool(client, call, meanwhile) if plain else client.execute_command(*call.evalsha))
     except redis.exceptions.NoScriptError:
         return await client.execute_command(*call.eval)
 
 
-async def _aask_on_pool(client: AnyClient, call: Call) -> Reply:
+async def _aask_on_pool(client: AnyClient, call: Call, meanwhile: Meanwhile | None) -> Reply:
     pool = client.connection_pool
     connection = await lend(pool)
     try:
         try:
-            return await _aexchange(connection, call)
+            return await _aexchange(connection, call, meanwhile)
         except UNHEARD:
             if connection.retry.get_retries() == 0:
                 raise
@@ -118,7 +121,7 @@ async def _aask_on_pool(client: AnyClient, call: Call) -> Reply:
         await pool.release(connection)
 
 
-async def _aexchange(connection: Line, call: Call) -> Reply:
+async def _aexchange(connection: Line, call: Call, meanwhile: Meanwhile | None = None) -> Reply:
     if not connection.is_connected:
         await connection.connect()
     packed = call.packed
@@ -133,6 +136,8 @@ async def _aexchange(connection: Line, call: Call) -> Reply:
         await connection.send_packed_command((packed,))
     finally:
         connection.socket_timeout = patience
+    if meanwhile is not None:
+        meanwhile()
     if patience is None:
         return await connection.read_response()
     try:

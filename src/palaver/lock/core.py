@@ -50,7 +50,7 @@ class Mode(StrEnum):
 
 class Call(NamedTuple):
     """Run a script. With `durable`, ask on the same connection how many copies know, if it granted the lock; the reply
-    is then `Acknowledged`. With `packed_keys`, the command is packed here and not by redis-py.
+    is then `Acknowledged`. With `packed_keys`, the command is packed here and not by redis-py; with `ahead`, it was.
     """
 
     script: Script
@@ -58,6 +58,7 @@ class Call(NamedTuple):
     args: tuple[str | int, ...]
     durable: bool = False
     packed_keys: bytes | None = None
+    ahead: bytes | None = None
 
     @property
     def evalsha(self) -> tuple[str | int, ...]:
@@ -67,8 +68,8 @@ class Call(NamedTuple):
     @property
     def packed(self) -> bytes | None:
         """`evalsha` as it goes over the wire, for a client that encodes in UTF-8; None for redis-py to pack it."""
-        if self.packed_keys is None:
-            return None
+        if self.ahead is not None or self.packed_keys is None:
+            return self.ahead
         args = self.args
         # The first two words differ from call to call, the others from lock to lock.
         one, two = str(args[0]).encode(), str(args[1]).encode()
@@ -117,6 +118,8 @@ class Grant(NamedTuple):
     fence: int
     granted: float
     deadline: float
+    release: Call | None = None
+    """What gives it back, if that was made ready while the server was asked."""
 
 
 def new_token() -> str:
@@ -157,6 +160,13 @@ class Attempt:
         self._clock = clock
         self._lowest_fence = lowest_fence
         self._ticket = 0
+        self._release: Call | None = None
+
+    def prepare(self) -> None:
+        """Make the release ready. To be called while the server is at work, when it takes no time from anybody."""
+        if self._release is None:
+            release = release_call(self._terms, self.token)
+            self._release = release._replace(ahead=release.packed)
 
     def give_up(self) -> Call:
         """What to run when the attempt ends without a lease for any reason."""
@@ -188,7 +198,7 @@ class Attempt:
             if busy is None:
                 # The token is spent: it was given up, or the answer took longer than the lease lasts.
                 yield self.give_up()
-                self.token = new_token()
+                self.token, self._release = new_token(), None
                 if until is not None and self._clock() >= until:
                     return None
             else:
@@ -250,7 +260,7 @@ class Attempt:
         deadline = sent + self._terms.valid_seconds
         if self._clock() >= deadline:
             return None
-        return Grant(self.token, fence, sent, deadline)
+        return Grant(self.token, fence, sent, deadline, self._release)
 
     def call(self, mode: Mode) -> Call:
         """Ask once."""

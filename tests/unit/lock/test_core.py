@@ -3,7 +3,7 @@
 import pytest
 
 from palaver.lock import Durability
-from palaver.lock.core import Attempt, Call, Grant, Request, Sleep, Steps
+from palaver.lock.core import Attempt, Call, Grant, Request, Sleep, Steps, release_call
 from palaver.lock.scripts import ABANDON
 from palaver.lock.terms import Terms, drift_seconds
 
@@ -17,8 +17,8 @@ class Driven:
 
     def __init__(self, timeout: float | None = None, durability: Durability | None = None) -> None:
         self.now = 100.0
-        terms = Terms.of("name", ttl=TTL, renew=False, max_hold=None, claim=1, durability=durability)
-        self.attempt = Attempt(terms, lambda: self.now)
+        self.terms = Terms.of("name", ttl=TTL, renew=False, max_hold=None, claim=1, durability=durability)
+        self.attempt = Attempt(self.terms, lambda: self.now)
         self.steps: Steps = self.attempt.steps(timeout)
         self.request: Request = next(self.steps)
 
@@ -57,6 +57,33 @@ def test_a_claim_that_was_answered_too_late_is_given_back() -> None:
     given_up = driven.answer(42)
     assert isinstance(given_up, Call)
     assert given_up.script is ABANDON
+
+
+def test_the_release_that_was_made_ready_is_that_of_the_token_that_was_granted() -> None:
+    """Also if it was made ready for one that was given up before."""
+    driven = Driven()
+    driven.attempt.prepare()
+    first = driven.attempt.token
+    driven.answer([2, 0, 0])
+    driven.answer(2)
+    driven.attempt.prepare()
+    grant = driven.ends(42)
+    assert grant is not None
+    assert grant.token != first
+    assert grant.release is not None
+    assert grant.release._replace(ahead=None) == release_call(driven.terms, grant.token)
+    assert grant.release.packed == release_call(driven.terms, grant.token).packed
+
+
+def test_a_release_may_not_have_been_made_ready() -> None:
+    """Not every client gives the time for it."""
+    driven = Driven()
+    driven.attempt.prepare()
+    driven.answer([2, 0, 0])
+    driven.answer(2)
+    grant = driven.ends(42)
+    assert grant is not None
+    assert grant.release is None
 
 
 def test_a_first_wait_that_would_cost_the_lease_too_much_is_only_a_wait() -> None:
