@@ -43,7 +43,7 @@ def serve(tmp_path: Path, stub: stubs.Stub) -> Iterator[Serve]:
 
 
 def test_a_question_becomes_a_ranking_before_everyones_eyes(serve: Serve, open_tab: OpenTab) -> None:
-    server = serve("--evaluation-calls", "2")
+    server = serve("--evaluation-calls", "1")  # so that it is blind for long enough to be looked at
     ada, bob = open_tab(server.url), open_tab(server.url)
     enter(ada, "Ada")
     enter(bob, "Bob")

@@ -22,7 +22,7 @@ def test_a_killed_server_with_an_append_only_file_remembers(valkey_factory: Valk
 
 
 def test_a_paused_server_is_silent_and_then_goes_on(own_valkey: Valkey) -> None:
-    with own_valkey.client(socket_timeout=0.05, retry=None) as client:
+    with own_valkey.client(socket_timeout=1.0, retry=None) as client:
         client.set("key", "value")
         own_valkey.pause()
         with pytest.raises(redis.TimeoutError):

@@ -223,6 +223,6 @@ def test_renewal_stops_when_the_thread_that_acquired_has_ended(client: redis.Red
 
 
 def test_renewal_ends_at_the_longest_hold(client: redis.Redis) -> None:
-    lease = DistributedLock(client, "name", ttl=0.2, renew=True, max_hold=0.5).acquire()
+    lease = DistributedLock(client, "name", ttl=0.9, renew=True, max_hold=1.5).acquire()
     until(lambda: lease.lost is not None)
     assert lease.lost is LossReason.MAX_HOLD

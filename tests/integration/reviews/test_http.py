@@ -31,7 +31,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stubs.Stub]:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stubs.Stub]:
-    with stubs.running(tmp_path_factory.mktemp("slow"), script(latency_seconds=0.1)) as running:
+    with stubs.running(tmp_path_factory.mktemp("slow"), script(latency_seconds=0.3)) as running:
         yield running
 
 

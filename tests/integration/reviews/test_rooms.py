@@ -142,7 +142,7 @@ async def test_asking_again_opens_failed_calls_and_tells_the_ranking_once_more(
 
 
 async def test_the_asker_may_stop_and_others_may_not_and_what_there_is_is_ranked(tmp_path: Path) -> None:
-    with stubs.running(tmp_path, script(latency_seconds=0.15)) as slow:
+    with stubs.running(tmp_path, script(latency_seconds=1.0)) as slow:
         async with site(tmp_path, slow) as running, guest(running.url) as ada, guest(running.url, "Bob") as bob:
             await ada.say("/ask What is a lease?")
             await ada.until(lambda frame: frame["type"] == "evaluation" and frame["event"] == "answer")

@@ -208,7 +208,7 @@ async def test_a_head_that_is_too_large_is_refused() -> None:
 
 
 async def test_a_head_that_does_not_come_in_time_is_refused() -> None:
-    async with serving(Bounds(head_seconds=0.05)) as served:
+    async with serving(Bounds(head_seconds=0.2)) as served:
         assert (await talk(served.port, UPGRADE)).startswith(b"HTTP/1.1 408 ")
         assert (await talk(served.port)).startswith(b"HTTP/1.1 408 ")
         assert served.running.unfinished == 0
