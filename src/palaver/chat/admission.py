@@ -165,8 +165,9 @@ class Admission:
         if renamed:
             self._membership.rename(session.person, now)
         if not session.http:
+            # The vigil looks when the time for `auth` would have been over, and sets each later time.
             soon = 0.0 if session.expires is not None else state.settings.heartbeat_interval_seconds
-            state.timers.set(session, now + soon)  # the vigil sets each later time
+            state.timers.set_at_latest(session, now + soon)
 
     def _leave_forbidden_rooms(self, session: Session, now: float) -> None:
         for room in list(session.rooms.values()):

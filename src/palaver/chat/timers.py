@@ -6,6 +6,7 @@ back to whoever decides. Cost, amortised: O(log n) to set, O(1) to cancel.
 
 from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
+from math import inf
 
 _FEW = 64  # dead entries that are not worth the work
 
@@ -35,6 +36,11 @@ class Timers:
         self._order += 1
         heappush(self._heap, (when, self._order, key))
         self._compact_if_mostly_dead()
+
+    def set_at_latest(self, key: Hashable, when: float) -> None:
+        """Have `key` come up at `when`, unless it comes up before."""
+        if when < self._when.get(key, inf):
+            self.set(key, when)
 
     def set_if_unset(self, key: Hashable, when: float) -> None:
         """Have `key` come up at `when` unless it is set already."""

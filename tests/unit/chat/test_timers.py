@@ -10,6 +10,7 @@ _steps = st.lists(
     st.one_of(
         st.tuples(st.just("set"), _keys, st.integers(0, 50)),
         st.tuples(st.just("set_if_unset"), _keys, st.integers(0, 50)),
+        st.tuples(st.just("set_at_latest"), _keys, st.integers(0, 50)),
         st.tuples(st.just("cancel"), _keys, st.just(0)),
         st.tuples(st.just("due"), st.just(""), st.integers(0, 50)),
     ),
@@ -27,6 +28,9 @@ def test_timers_do_what_a_dict_of_deadlines_would(steps: list[tuple[str, str, in
         elif what == "set_if_unset":
             timers.set_if_unset(key, when)
             model.setdefault(key, when)
+        elif what == "set_at_latest":
+            timers.set_at_latest(key, when)
+            model[key] = min(when, model.get(key, when))
         elif what == "cancel":
             timers.cancel(key)
             model.pop(key, None)
@@ -36,6 +40,7 @@ def test_timers_do_what_a_dict_of_deadlines_would(steps: list[tuple[str, str, in
             model = {one: time for one, time in model.items() if time > when}
         assert timers.next() == min(model.values(), default=None)
         assert len(timers) == len(model)
+        assert {one for one in "abcdef" if timers.is_set(one)} == model.keys()
 
 
 def test_cancelled_timers_do_not_pile_up() -> None:

@@ -141,3 +141,12 @@ def test_a_stall_is_also_added_to_the_time_for_auth() -> None:
     peer.auth("ada")
 
     assert peer.is_open
+
+
+def test_who_signs_in_has_one_timer_and_leaves_no_dead_one() -> None:
+    world = World()
+    for number in range(5):
+        world.guest(f"guest{number}")
+    timers = world.engine.state.timers
+
+    assert len(timers) == len(timers._heap) == 5
