@@ -75,7 +75,7 @@ class Engine:
         self.result_predicate = config.failure_results
         self.listeners: tuple[Listener, ...] = ()
         self.observers: tuple[Observer, ...] = ()
-        self.deferred: list[tuple[Ticket, Outcome, float, float]] = []
+        self.deferred: list[tuple[Ticket, Outcome, float, float, Failure | None]] = []
         self._strategy = backoff.open_for(config.open_for)
         self.wake_fleet: Callable[[], object] | None = None
         self._delivering = False
@@ -96,10 +96,15 @@ class Engine:
             self._settle_deferred()
             answer = core.admit(now)
             failure = core.tally.last_failure
-        if core.news or core.rest.pending is not None:
-            self.aftermath()
-        if self.wake_fleet is not None:
-            self.wake_fleet()
+        try:
+            if core.news or core.rest.pending is not None:
+                self.aftermath()
+            if self.wake_fleet is not None:
+                self.wake_fleet()
+        except BaseException:  # a listener stops the program, so nobody gets the ticket that was taken
+            if not isinstance(answer, Refusal):
+                self.drop(answer)
+            raise
         if isinstance(answer, Refusal):
             raise CircuitOpenError(self.name, answer.state, answer.reason, answer.retry_after, failure)
         return answer
@@ -149,11 +154,16 @@ class Engine:
         now = self.clock()
         outcome = FAILURE if error is None else self.classify(error)
         against = outcome is FAILURE or outcome is UNREACHABLE
-        self.settle(ticket, outcome, started, now, describe(error, now) if against else None, asked)
+        failure = describe(error, now) if against else None
+        if isinstance(error, GeneratorExit):  # a generator or coroutine is closed, perhaps by the collector
+            self.settle_from_finaliser(ticket, outcome, now - started, now, failure)
+        else:
+            self.settle(ticket, outcome, started, now, failure, asked)
 
     def release(self, ticket: Ticket, started: float) -> None:
         """Give the place back without a verdict."""
-        self.settle(ticket, CANCELLED, started, self.clock())
+        now = self.clock()
+        self.settle_from_finaliser(ticket, CANCELLED, now - started, now)
 
     def settle(
         self,
@@ -168,6 +178,8 @@ class Engine:
         elapsed = now - started
         core = self.core
         with self.lock:
+            if self.deferred:  # what ended before this comes before it: a success may end a streak
+                self._settle_deferred()
             core.settle(ticket, outcome, elapsed, now, failure, asked)
             more = core.rest.pending is not None or core.news
         if more:
@@ -177,7 +189,9 @@ class Engine:
         for observer in self.observers:
             _isolated(observer, CallRecord(started, elapsed, outcome))
 
-    def settle_from_finaliser(self, ticket: Ticket, outcome: Outcome, elapsed: float, now: float) -> None:
+    def settle_from_finaliser(
+        self, ticket: Ticket, outcome: Outcome, elapsed: float, now: float, failure: Failure | None = None
+    ) -> None:
         """Record a result where the garbage collector may be the caller.
 
         The collector may run in the middle of a locked section of this very thread, so this never waits for the lock:
@@ -185,18 +199,20 @@ class Engine:
         """
         if self.lock.acquire(blocking=False):
             self.lock.release()
-            self.settle(ticket, outcome, now - elapsed, now)
+            self.settle(ticket, outcome, now - elapsed, now, failure)
         else:
-            self._defer(ticket, outcome, elapsed, now)
+            self._defer(ticket, outcome, elapsed, now, failure)
 
     def drop(self, ticket: Ticket) -> None:
         """Take back a ticket that was forgotten, without the lock. Only leases and watched calls hold a place."""
         if isinstance(ticket, Lease | InFlight):
             self._defer(ticket, CANCELLED, 0.0, self.clock())
 
-    def _defer(self, ticket: Ticket, outcome: Outcome, elapsed: float, now: float) -> None:
+    def _defer(
+        self, ticket: Ticket, outcome: Outcome, elapsed: float, now: float, failure: Failure | None = None
+    ) -> None:
         if len(self.deferred) < _DEFERRED:
-            self.deferred.append((ticket, outcome, elapsed, now))  # atomic, like the `pop` that takes it out
+            self.deferred.append((ticket, outcome, elapsed, now, failure))  # atomic, like the `pop` that takes it out
 
     def _settle_deferred(self) -> None:
         while self.deferred:

@@ -42,7 +42,7 @@ class Permit:
             self._engine.succeed(ticket, self._started)
         else:
             now = self._engine.clock()
-            self._engine.settle(ticket, Outcome.SUCCESS, now - elapsed, now)
+            self._engine.settle_from_finaliser(ticket, Outcome.SUCCESS, elapsed, now)  # of a body that was forgotten
         return True
 
     def failure(self, error: BaseException | None = None, *, retry_after: float | None = None) -> bool:
@@ -136,8 +136,12 @@ class Isolation:
 
     def __enter__(self) -> Self:
         holder = object()
-        self._engine.control(lambda core, now: core.force_open(now, self._why, holder))
         self._holders.append(holder)
+        try:
+            self._engine.control(lambda core, now: core.force_open(now, self._why, holder))
+        except BaseException:  # a listener stops the program, and a block that is not entered is not left either
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

@@ -37,20 +37,18 @@ class _Watch:
         self._engine.renew(self._ticket)
 
     def ended(self) -> None:
-        self._settle(Outcome.SUCCESS)
+        now = self._engine.clock()
+        elapsed = now - self._started if self._first is None else self._first
+        self._engine.settle(self._ticket, Outcome.SUCCESS, now - elapsed, now)
 
     def broke(self, error: BaseException) -> None:
         if error is self.thrown:
             self._engine.release(self._ticket, self._started)
-        elif isinstance(error, GeneratorExit):
-            self._settle(Outcome.SUCCESS if self._first is not None else Outcome.CANCELLED)
+        elif isinstance(error, GeneratorExit) and self._first is not None:
+            now = self._engine.clock()
+            self._engine.settle_from_finaliser(self._ticket, Outcome.SUCCESS, self._first, now)
         else:
             self._engine.fail(self._ticket, self._started, error)
-
-    def _settle(self, outcome: Outcome) -> None:
-        now = self._engine.clock()
-        elapsed = now - self._started if self._first is None else self._first
-        self._engine.settle_from_finaliser(self._ticket, outcome, elapsed, now)
 
 
 def generator(engine: Engine, function: Callable[P, Generator[Y, S, R]]) -> Callable[P, Generator[Y, S, R]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from palaver.breaker import (
+    Cause,
     CircuitBreaker,
     Mode,
     Reason,
@@ -105,3 +106,16 @@ def test_explain_says_where_it_stands_and_why(clock: FakeClock) -> None:
     assert "2 failures in a row (2 in a row)" in text
     assert "probes begin in 10 s" in text
     assert repr(breaker) == "<CircuitBreaker 'db', open>"
+
+
+def test_an_isolation_that_a_listener_keeps_from_beginning_holds_nothing() -> None:
+    breaker = CircuitBreaker()
+
+    def interrupted(transition: Transition) -> None:
+        if transition.cause is Cause.FORCED:
+            raise KeyboardInterrupt
+
+    breaker.listen(interrupted)
+    with pytest.raises(KeyboardInterrupt), breaker.isolate():
+        pytest.fail("it was not entered")
+    assert breaker.state is State.HALF_OPEN

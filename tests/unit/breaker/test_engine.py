@@ -198,3 +198,51 @@ def test_an_admission_that_finds_a_lease_run_out_has_the_wait_decided_and_told(c
         breaker.acquire()
     assert told == [10.0, 20.0]
     probe.release()
+
+
+def test_a_success_that_had_to_wait_for_the_lock_comes_before_the_failure_after_it(breaker: CircuitBreaker) -> None:
+    fail(breaker)
+    permit = breaker.acquire()
+    with breaker.engine.lock:
+        permit.success(elapsed=0.1)
+    fail(breaker)
+    assert breaker.is_closed, "two failures, but not in a row"
+
+
+def test_a_probe_that_a_listener_keeps_from_beginning_gives_its_place_back(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    def interrupted(transition: Transition) -> None:
+        raise KeyboardInterrupt
+
+    fail(breaker)
+    fail(breaker)
+    clock.advance(30)
+    stop = breaker.listen(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        breaker.acquire()
+    stop()
+    assert breaker.snapshot().in_flight == 0
+    succeed(breaker, clock)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_listener_that_stops_the_program_is_heard_by_a_refused_caller_too(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    """There is no ticket then, so there is nothing to give back."""
+
+    def interrupted(transition: Transition) -> None:
+        raise KeyboardInterrupt
+
+    fail(breaker)
+    fail(breaker)
+    clock.advance(30)
+    probe = breaker.acquire()
+    stop = breaker.listen(interrupted)
+    clock.advance(30)  # the lease runs out
+    with pytest.raises(KeyboardInterrupt):
+        breaker.acquire()
+    stop()
+    assert (breaker.state, breaker.engine.deferred) == (State.OPEN, [])
+    probe.release()
