@@ -9,13 +9,14 @@ Sources: M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 20
 import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Final, Literal, NamedTuple
 
+from palaver.breaker.checks import duration, finite, predicate
 from palaver.breaker.errors import Failure
 
 Jitter = Literal["full", "equal", "none"]
 _JITTERS: Final = ("full", "equal", "none")
+_OPEN_FOR: Final = "finite seconds, more than 0, exponential(...) or a callable"
 
 
 class OpenContext(NamedTuple):
@@ -45,14 +46,17 @@ class Exponential:
     random: Callable[[], float] = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isfinite(self.base) or self.base <= 0:
-            raise ValueError(f"exponential(base={self.base!r}): give a finite number of more than 0 seconds")
-        if not isfinite(self.factor) or self.factor < 1:
-            raise ValueError(f"exponential(factor={self.factor!r}): give a finite number of at least 1")
-        if not isfinite(self.cap) or self.cap < self.base:
-            raise ValueError(f"exponential(cap={self.cap!r}): give a finite number of at least base, {self.base!r}")
+        duration("exponential: base", self.base)
+        if finite("exponential: factor", self.factor, wanted := "a finite number of at least 1") < 1:
+            raise ValueError(f"exponential: factor={self.factor!r}: give {wanted}")
+        if (
+            finite("exponential: cap", self.cap, wanted := f"a finite number of at least base, {self.base!r}")
+            < self.base
+        ):
+            raise ValueError(f"exponential: cap={self.cap!r}: give {wanted}")
         if self.jitter not in _JITTERS:
-            raise ValueError(f"exponential(jitter={self.jitter!r}): give one of {', '.join(_JITTERS)}")
+            raise ValueError(f"exponential: jitter={self.jitter!r}: give one of {', '.join(_JITTERS)}")
+        predicate("exponential: random", self.random, "a function that returns numbers in [0, 1)")
 
     def ceiling(self, attempt: int) -> float:
         """The wait of this attempt before jitter, in seconds."""
@@ -77,8 +81,7 @@ class Constant:
     base: float
 
     def __post_init__(self) -> None:
-        if not isfinite(self.base) or self.base <= 0:
-            raise ValueError(f"open_for={self.base!r}: give a finite number of more than 0 seconds")
+        duration("open_for", self.base)
 
     def __call__(self, context: OpenContext) -> float:  # noqa: ARG002  # the same whatever happened
         """Return the wait in seconds."""
@@ -107,8 +110,7 @@ def exponential(
 
 def open_for(value: float | OpenFor) -> OpenFor:
     """Turn what an option may hold, a number of seconds or a strategy, into a strategy."""
-    if callable(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"open_for={value!r}: give seconds, exponential(...) or a callable")
-    return Constant(float(value))
+    if not callable(value):
+        return Constant(finite("open_for", value, _OPEN_FOR))
+    predicate("open_for", value, _OPEN_FOR)
+    return value

@@ -17,7 +17,7 @@ from palaver.breaker.permit import Guard, Isolation, Permit
 from palaver.breaker.states import Mode, State
 from palaver.breaker.tally import Snapshot
 from palaver.breaker.tickets import Transition
-from palaver.breaker.wrap import guarded, refuse_coroutine
+from palaver.breaker.wrap import STREAMS, guarded, refuse_coroutine, refuse_generator_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,6 +56,9 @@ class CircuitBreaker:
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name={name!r}: give a string; use @CircuitBreaker() to decorate without a name")
+        checks.predicate("clock", clock, "a function that returns monotonic seconds")
+        if config is not None and not isinstance(config, Config):
+            raise TypeError(f"config={config!r}: give a Config, or single options")
         if config is not None and options:
             raise ValueError(f"give config or single options, not both; found {', '.join(options)}")
         self.engine = Engine(name, config if config is not None else Config(**options), clock)
@@ -71,8 +74,8 @@ class CircuitBreaker:
             TypeError: if `function` cannot be called.
         """
         wrapper = guarded(self.engine, function)
-        if not isinstance(function, classmethod | staticmethod):
-            wrapper.breaker = self  # type: ignore[attr-defined]  # an extra attribute of the wrapper function
+        inner: Any = wrapper.__func__ if isinstance(wrapper, classmethod | staticmethod) else wrapper
+        inner.breaker = self
         return wrapper
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -80,7 +83,8 @@ class CircuitBreaker:
 
         Raises:
             CircuitOpenError: if the call is rejected; `function` does not run.
-            WrongKindError: if `function` returns a coroutine: use `acall` for those.
+            WrongKindError: if `function` returns a coroutine: use `acall` for those; or is a generator function, which
+                does nothing before the first item: decorate it.
         """
         engine = self.engine
         ticket = engine.core.door or engine.admit()
@@ -92,6 +96,12 @@ class CircuitBreaker:
             raise
         if inspect.iscoroutine(result):
             refuse_coroutine(engine, ticket, started, function, result)
+        if type(result) in STREAMS:
+            try:
+                refuse_generator_function(function)
+            except WrongKindError:
+                engine.release(ticket, started)
+                raise
         engine.finish(ticket, started, result)
         return result
 
@@ -115,6 +125,7 @@ class CircuitBreaker:
             raise
         if result is _NOT_AWAITABLE:
             engine.release(ticket, started)
+            refuse_generator_function(function)
             raise WrongKindError(f"{function!r} returned {awaitable!r}, which cannot be awaited: use call()")
         engine.finish(ticket, started, result)
         return result

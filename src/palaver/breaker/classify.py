@@ -6,14 +6,16 @@ exception it was asked about counts as a failure, the result as a success.
 
 import logging
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
+from palaver.breaker.checks import predicate
 from palaver.breaker.states import CANCELLED, FAILURE, IGNORED, UNREACHABLE, Outcome
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 ExceptionPredicate = Callable[[BaseException], bool]
 Matcher = ExceptionTypes | ExceptionPredicate
 
+_WANTED: Final = "an exception class, a tuple of classes, or a predicate"
 _log = logging.getLogger("palaver.breaker")
 
 
@@ -83,6 +85,7 @@ def checked(option: str, matcher: object) -> Matcher:
         return (matcher,)
     if isinstance(matcher, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in matcher):
         return matcher
-    if callable(matcher) and not isinstance(matcher, type):
-        return cast("ExceptionPredicate", matcher)
-    raise TypeError(f"{option}={matcher!r}: give an exception class, a tuple of classes, or a predicate")
+    if isinstance(matcher, type):
+        raise TypeError(f"{option}={matcher!r}: give {_WANTED}")
+    predicate(option, matcher, _WANTED)
+    return cast("ExceptionPredicate", matcher)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, TypedDict
 
 from palaver.breaker.backoff import OpenFor, exponential, open_for
-from palaver.breaker.checks import duration, whole
+from palaver.breaker.checks import duration, predicate, whole
 from palaver.breaker.classify import Matcher, checked
 from palaver.breaker.rules import Rule, consecutive, failure_rate
 from palaver.breaker.window import seconds
@@ -105,8 +105,8 @@ class Config:
                 duration(option, value, zero=option == "stable_after")
         for option in ("failures", "ignore", "unreachable"):
             object.__setattr__(self, option, checked(option, getattr(self, option)))
-        if self.failure_results is not None and not callable(self.failure_results):
-            raise TypeError(f"failure_results={self.failure_results!r}: give a predicate over results")
+        if self.failure_results is not None:
+            predicate("failure_results", self.failure_results, "a predicate over results")
         open_for(self.open_for)
         self._check_together()
 

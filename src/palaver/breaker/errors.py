@@ -65,8 +65,10 @@ class CircuitOpenError(BreakerError):
             reason: Reason,
             retry_after: float | None = None,
             last_failure: Failure | None = None,
+            /,
         ) -> None:
-            """Documented above; at run time `BaseException` keeps the arguments without a Python frame."""
+            """Documented above; at run time `BaseException` keeps the arguments without a Python frame, so they have
+            places and no names."""
 
     @property
     def name(self) -> str | None:

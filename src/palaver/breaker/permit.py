@@ -8,6 +8,7 @@ import warnings
 from types import TracebackType
 from typing import Self
 
+from palaver.breaker.checks import duration
 from palaver.breaker.engine import Engine
 from palaver.breaker.errors import BreakerError
 from palaver.breaker.states import Outcome
@@ -35,7 +36,13 @@ class Permit:
         return not self._unsettled
 
     def success(self, *, elapsed: float | None = None) -> bool:
-        """The dependency did its work. `elapsed` seconds, if the time until now is not what should be counted."""
+        """The dependency did its work. `elapsed` seconds, if the time until now is not what should be counted.
+
+        Raises:
+            TypeError, ValueError: unless `elapsed` is a finite number of at least 0.
+        """
+        if elapsed is not None:
+            duration("elapsed", elapsed, zero=True)
         if (ticket := self._take()) is None:
             return False
         if elapsed is None:
@@ -51,9 +58,13 @@ class Permit:
         Args:
             error: What was raised; None for a result that is a failure.
             retry_after: Seconds that the server asked to be left alone, at least 0. If the circuit opens before they
-            are
-                over, it stays open for the rest of them, at most `retry_after_cap`.
+                are over, it stays open for the rest of them, at most `retry_after_cap`.
+
+        Raises:
+            TypeError, ValueError: unless `retry_after` is a finite number of at least 0.
         """
+        if retry_after is not None:
+            duration("retry_after", retry_after, zero=True)
         if (ticket := self._take()) is None:
             return False
         self._engine.fail(ticket, self._started, error, retry_after)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from palaver.breaker.checks import whole
+from palaver.breaker.checks import finite, whole
 from palaver.breaker.window import Seconds, Span, Window
 
 WindowOf = Callable[[Span], Window]
@@ -86,8 +86,9 @@ class Rate(Rule):
 
     def __post_init__(self) -> None:
         name = f"{self.kind}_rate"
-        if not 0 < self.share <= 1:
-            raise ValueError(f"{name}({self.share!r}): give a share above 0 and up to 1; 0.5 is half of the calls")
+        wanted = "a share above 0 and up to 1; 0.5 is half of the calls"
+        if not 0 < finite(f"{name}: share", self.share, wanted) <= 1:
+            raise ValueError(f"{name}({self.share!r}): give {wanted}")
         if not isinstance(self.over, Span):
             raise TypeError(f"{name}(over={self.over!r}): give last(calls) or seconds(length)")
         whole(f"{name}: min_calls", self.min_calls)

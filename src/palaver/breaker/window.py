@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from palaver.breaker.checks import duration, whole
 
 SLICES: Final = 10  # a window of time forgets a tenth of itself at a time; more would cost memory for little precision
+SHORTEST: Final = 1e-6  # seconds; the number of the present slice must stay one that a float holds exactly
 
 
 class Window(Protocol):
@@ -65,6 +66,8 @@ class Seconds:
 
     def __post_init__(self) -> None:
         duration("seconds: length", self.length)
+        if self.length < SHORTEST:
+            raise ValueError(f"seconds: length={self.length!r}: give at least {SHORTEST} s; no clock tells less apart")
 
     def open(self) -> Window:
         """Return an empty window of this span."""

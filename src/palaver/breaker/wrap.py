@@ -7,8 +7,8 @@ same three things: take a ticket, run, settle. The exception of the wrapped func
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from types import CoroutineType
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 from palaver.breaker import stream
 from palaver.breaker.engine import Engine
@@ -17,6 +17,7 @@ from palaver.breaker.tickets import Ticket
 
 P = ParamSpec("P")
 R = TypeVar("R")
+STREAMS: Final = frozenset({GeneratorType, AsyncGeneratorType})
 
 
 def guarded(engine: Engine, function: Callable[P, R]) -> Callable[P, R]:
@@ -33,7 +34,7 @@ def guarded(engine: Engine, function: Callable[P, R]) -> Callable[P, R]:
     # Of an object with __call__, and of a partial, the kind is that of what will run.
     while isinstance(inner, functools.partial):
         inner = inner.func
-    if not inspect.isroutine(inner):
+    if not inspect.isroutine(inner) and not inspect.iscoroutinefunction(inner):  # some objects are marked as one
         inner = type(inner).__call__
     wrapper: Any
     if inspect.isasyncgenfunction(inner):
@@ -110,3 +111,13 @@ def refuse_coroutine(engine: Engine, ticket: Ticket, started: float, function: o
         f"{function!r} is a plain function, but it returned a coroutine, whose outcome nobody would see: "
         "declare it with `async def`, or await it inside"
     )
+
+
+def refuse_generator_function(function: object) -> None:
+    """Say that calling it begins nothing, so that there is no outcome yet; a generator of another's may pass.
+
+    Raises:
+        WrongKindError: if `function` is a generator function, async or not.
+    """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise WrongKindError(f"{function!r} is a generator function, which fails after the call if at all: decorate it")

@@ -139,8 +139,17 @@ def test_a_strategy_that_fails_opens_for_five_seconds_all_the_same(strategy: Cal
         ({"base": 10, "cap": 5}, "cap=5"),
         ({"cap": math.nan}, "cap=nan"),
         ({"jitter": "some"}, "jitter='some'"),
+        ({"base": 10**400}, "base=1000"),
+        ({"factor": math.nan}, "factor=nan"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused_by_name(arguments: dict[str, float], text: str) -> None:
     with pytest.raises(ValueError, match=text):
+        exponential(**arguments)  # type: ignore[arg-type]  # one wrong value at a time
+
+
+@pytest.mark.parametrize("arguments", [{"base": "5"}, {"base": True}, {"factor": None}, {"cap": "60"}, {"random": 5}])
+def test_what_is_no_number_is_refused_by_name(arguments: dict[str, object]) -> None:
+    (name, value), *_ = arguments.items()
+    with pytest.raises(TypeError, match=f"exponential: {name}={value!r}: give "):
         exponential(**arguments)  # type: ignore[arg-type]  # one wrong value at a time

@@ -1,5 +1,7 @@
 """The breaker in the hands of operators, and what it tells: modes, holds, listeners, explanations."""
 
+import functools
+
 import pytest
 
 from palaver.breaker import (
@@ -92,8 +94,12 @@ def test_listeners_hear_every_transition_in_order_without_the_lock(clock: FakeCl
 def test_an_async_listener_is_refused() -> None:
     async def listener(transition: Transition) -> None: ...
 
-    with pytest.raises(TypeError, match="queue"):
-        CircuitBreaker().listen(listener)
+    class Listener:
+        async def __call__(self, transition: Transition) -> None: ...
+
+    for wrong in (listener, functools.partial(listener), Listener()):
+        with pytest.raises(TypeError, match="queue"):
+            CircuitBreaker().listen(wrong)
 
 
 def test_explain_says_where_it_stands_and_why(clock: FakeClock) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -214,6 +215,13 @@ def test_probes_is_the_number_of_probes_of_a_round() -> None:
         ({"failure_results": 500}, TypeError, "failure_results=500"),
         ({"history": 0}, ValueError, "history=0"),
         ({"config": Config(), "history": 3}, ValueError, "history"),
+        ({"config": {"history": 3}}, TypeError, "config={'history': 3}"),
+        ({"clock": 5.0}, TypeError, "clock=5.0"),
+        ({"probe_timeout": 10**400}, ValueError, "probe_timeout=1000"),
+        ({"open_for": 10**400}, ValueError, "open_for=1000"),
+        ({"open_for": AsyncMock()}, TypeError, "open_for=<AsyncMock.*async def"),
+        ({"failures": AsyncMock()}, TypeError, "failures=<AsyncMock.*async def"),
+        ({"failure_results": asyncio.sleep}, TypeError, "failure_results=<function sleep.*async def"),
     ],
 )
 def test_a_bad_option_is_refused_by_name(options: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -224,9 +232,12 @@ def test_a_bad_option_is_refused_by_name(options: dict[str, Any], error: type[Ex
 def test_a_rule_that_could_never_fire_is_refused() -> None:
     with pytest.raises(ValueError, match="could not fire"):
         failure_rate(0.5, over=last(5), min_calls=6)
-    for share in (50, 1.01, 0, -0.1):
+    for share in (50, 1.01, 0, -0.1, 10**400, float("nan")):
         with pytest.raises(ValueError, match="share"):
             failure_rate(share, over=last(5))
+    for wrong in ("half", None, True):
+        with pytest.raises(TypeError, match="slow_rate: share="):
+            slow_rate(wrong, over=last(5))  # type: ignore[arg-type]  # what the checker forbids must fail at run time too
     with pytest.raises(TypeError, match="over"):
         failure_rate(0.5, over=30)  # type: ignore[arg-type]  # what the checker forbids must fail at run time too
     with pytest.raises(TypeError, match="not a trip rule"):

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -193,7 +194,30 @@ def rejected(breaker: CircuitBreaker) -> None:
         breaker.acquire()
 
 
-@pytest.mark.parametrize("make", [lambda: last(0), lambda: last(-1), lambda: seconds(0), lambda: seconds(-1.0)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: last(0), lambda: last(-1), lambda: seconds(0), lambda: seconds(-1.0), lambda: seconds(9e-7)],
+)
 def test_a_window_holds_something(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"^(last: size|seconds: length)"):
         make()
+
+
+def test_the_shortest_window_of_time_works_with_any_clock() -> None:
+    for now in (1e-9, 1.0, 1e9):
+        window = seconds(1e-6).open()
+        window.add(now, 1, 0)
+        assert (window.calls, window.failures) == (1, 1)
+        assert window.edge > now
+
+
+@pytest.mark.parametrize("elapsed", [-1, float("nan"), float("inf"), "1", True])
+def test_a_permit_takes_no_time_that_is_none_and_stays_unsettled(elapsed: Any) -> None:
+    breaker = CircuitBreaker()
+    permit = breaker.acquire()
+    with pytest.raises((TypeError, ValueError), match="elapsed="):
+        permit.success(elapsed=elapsed)
+    with pytest.raises((TypeError, ValueError), match="retry_after="):
+        permit.failure(None, retry_after=elapsed)
+    assert not permit.settled
+    assert permit.success(elapsed=0)
