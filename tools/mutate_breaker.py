@@ -51,6 +51,7 @@ EQUIVALENT: dict[str, str] = {
     "engine:Engine.__init__: self._delivering = False -> self._delivering = None": _TRUTH,
     "engine:Engine.aftermath: self._delivering = False -> self._delivering = None": _TRUTH,
     "engine:Engine._next_news: self._delivering = False -> self._delivering = None": _TRUTH,
+    "engine:Engine.unlock: self._delivering = False -> self._delivering = None": _TRUTH,
     "engine:Engine.admit: 0 -> 1": "the long way rejects too",
     "tickets:InFlight.__init__: self.counted = False -> self.counted = None": _TRUTH,
     "classify:Classifier.__init__: self._all_exceptions_fail = failures == (Exception,) and ignore == () and "

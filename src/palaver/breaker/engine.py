@@ -240,6 +240,11 @@ class Engine:
         """Call `wake` after whatever took the long way, which is all that a fleet may have to know. None: no more."""
         self.wake_fleet = wake
 
+    def unlock(self) -> None:
+        """Begin anew in a process that was just forked: the thread that held the lock, if any did, is not in it."""
+        self.lock = threading.Lock()
+        self._delivering = False
+
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Announce transitions to `listener` until the returned function is called."""
         with self.lock:

@@ -246,3 +246,25 @@ def test_a_listener_that_stops_the_program_is_heard_by_a_refused_caller_too(
     stop()
     assert (breaker.state, breaker.engine.deferred) == (State.OPEN, [])
     probe.release()
+
+
+def test_a_forked_process_waits_for_no_lock_and_no_listener_of_the_other_one(breaker: CircuitBreaker) -> None:
+    heard: list[State] = []
+    breaker.listen(lambda change: heard.append(change.after))
+    engine = breaker.engine
+    engine.lock.acquire()
+    engine._delivering = True
+    engine.unlock()
+    breaker.force_open()
+    assert heard == [State.OPEN]
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_what_is_given_up_is_slow_after_its_own_time_and_no_sooner(clock: FakeClock, close: bool) -> None:
+    slow = slow_rate(1, over=last(5), min_calls=5)
+    breaker = CircuitBreaker(trip=slow, slow_after=1, count_cancelled_after=3, clock=clock)
+    for took, count in ((2.9, 0), (3.0, 1)):
+        permit = breaker.acquire()
+        clock.advance(took)
+        assert permit.failure(GeneratorExit()) if close else permit.release()
+        assert breaker.snapshot().slow_calls == count

@@ -1,7 +1,7 @@
 """Calls that nobody remembers: the garbage collector ends them, perhaps in the middle of a locked section."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.unit.breaker.test_concurrency import half_open, in_threads
 class Suspended:
     """Awaiting it stops there."""
 
-    def __await__(self) -> Iterator[None]:
+    def __await__(self) -> Generator[None, None, None]:
         yield
 
 

@@ -221,3 +221,4 @@ def test_a_permit_takes_no_time_that_is_none_and_stays_unsettled(elapsed: Any) -
         permit.failure(None, retry_after=elapsed)
     assert not permit.settled
     assert permit.success(elapsed=0)
+    assert breaker.acquire().failure(None, retry_after=0)

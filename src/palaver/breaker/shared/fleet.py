@@ -6,12 +6,14 @@ are written there and announced; the announcement is a hint, what is written is 
 the first call has asked.
 
 While Redis is away every breaker decides alone; it is told once in the log, and by `on_change`. Operators' commands
-(force, isolate, reset, modes) stay local.
+(force, isolate, reset, modes) stay local. A process that is forked shares on, with threads of its own.
 """
 
 import logging
+import os
 import secrets
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -52,16 +54,25 @@ class Fleet:
         duration("poll", poll)
         if client.connection_pool.connection_kwargs.get("socket_timeout") is None:
             raise ValueError("client: give redis.Redis(socket_timeout=seconds), or a silent server would never be away")
-        self.node: Final = secrets.token_hex(4)
         self._client = client
         self._prefix = prefix
         self._poll = poll
         self._on_change = on_change
         self._members: dict[str, Member] = {}
+        self._closing = threading.Event()
+        self._start()
+        # Threads are not forked with their process, and without them nobody would ask for probes.
+        restart = weakref.WeakMethod(self._restart)
+        os.register_at_fork(after_in_child=lambda: (again := restart()) and again())
+
+    def _start(self) -> None:
+        """Begin as a node of its own: after construction, and after a fork."""
+        self.node = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._connected = False
+        self._connected: bool | None = None  # nobody knows yet
+        for member in self._members.values():
+            member.move(self.node)
         self._threads = [
             threading.Thread(target=self._work, name="palaver-fleet-worker", daemon=True),
             threading.Thread(target=self._listen, name="palaver-fleet-listener", daemon=True),
@@ -69,10 +80,17 @@ class Fleet:
         for thread in self._threads:
             thread.start()
 
+    def _restart(self) -> None:
+        """Go on in a process that was just forked, with locks that no thread of the other one holds."""
+        if self._closing.is_set():
+            return
+        self._closing = threading.Event()
+        self._start()
+
     @property
     def connected(self) -> bool:
         """Whether the server answered last time."""
-        return self._connected
+        return bool(self._connected)
 
     def share(self, breaker: CircuitBreaker) -> None:
         """Share a breaker with all processes that share one of the same name and the same deciding options.
@@ -83,12 +101,15 @@ class Fleet:
         if breaker.name is None:
             raise ValueError("a shared breaker needs a name: it is how the processes find each other's")
         store = Store(self._client, self._prefix, breaker.name, breaker.config)
-        member = Member(breaker, store, self.node, self._wake.set)
+        member = Member(breaker, store, self.node, self._awaken)
         with self._lock:
             if breaker.name in self._members:
                 raise ValueError(f"this fleet has a breaker named {breaker.name!r} already")
             self._members[breaker.name] = member
         self._wake.set()
+
+    def _awaken(self) -> None:
+        self._wake.set()  # another one after a fork
 
     def close(self) -> None:
         """Stop sharing. Takes at most the client's timeout; breakers are local again when it returns."""
@@ -113,18 +134,19 @@ class Fleet:
             try:
                 for member in self._everyone():
                     member.reconcile()
-                self._set_connected(now=True)
+                    self._set_connected(now=True)
                 self._closing.wait(_PAUSE_SECONDS)
                 self._wake.wait(self._poll)
-            except _AWAY as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is: without the worker nobody would get a probe
                 self._lose(error)
                 self._closing.wait(self._poll)
 
     def _lose(self, error: BaseException) -> None:
         for member in self._everyone():
             member.alone()
-        if self._connected:
-            _log.warning("breakers decide alone, because the shared state is away: %s", error)
+        if self._connected is not False:
+            told = None if isinstance(error, _AWAY) else error
+            _log.warning("breakers decide alone, because the shared state is away: %s", error, exc_info=told)
         self._set_connected(now=False)
 
     def _set_connected(self, *, now: bool) -> None:
@@ -150,5 +172,5 @@ class Fleet:
                     while not self._closing.is_set():
                         if pubsub.get_message(timeout=self._poll) is not None:
                             self._wake.set()
-            except _AWAY:  # the worker meets the same error and tells
+            except Exception:  # noqa: BLE001  # the worker meets the same error and tells
                 self._closing.wait(self._poll)

@@ -26,6 +26,9 @@ class _View(NamedTuple):
     at: float
     state: State
     opening: Transition | None
+    learnt: bool
+    why: str
+    attempt: int
     wait_left: float
     recovered: bool
     round: Round | None
@@ -54,19 +57,27 @@ class Member:
         view = self._engine.control(_view)
         if view.opening is not None and view.opening.number > self._written:
             # A wait that is over is written all the same: the fleet must know that this circuit wants a probe.
-            self._store.open(view.wait_left, view.opening.attempt, view.opening.why, self._node)
+            self._write(view)
             self._written = view.opening.number
         if view.recovered:
             self._report_recovery()
         shared = self._store.look()
+        if shared is None and view.learnt and view.state is not CLOSED:
+            # The server has lost what was written. No probe has succeeded, so nothing is closed by that.
+            self._write(view)
+            shared = self._store.look()
         self._engine.control(lambda core, _: core.grant(core.grants or 0))
-        if shared is not None and shared.epoch > self._epoch:
+        if shared is not None and shared.epoch != self._epoch:  # less, after a server went back to an older state
             self._follow(shared)
         view = self._engine.control(_view)
         if view.state is HALF_OPEN:
             self._see_to_probes(view)
         elif view.state is OPEN:
             self._places.clear()
+
+    def _write(self, view: _View) -> None:
+        """Open the circuit for everybody, as it is open here."""
+        self._store.open(view.wait_left, view.attempt, view.why, self._node)
 
     def _report_recovery(self) -> None:
         """This process alone has seen enough successes: report those that the fleet does not know."""
@@ -77,9 +88,9 @@ class Member:
         self._epoch = shared.epoch
         if not shared.is_open:
             self._engine.control(lambda core, now: core.peer_closed(now, "the fleet's probes succeeded"))
-        elif shared.node != self._node and shared.wait > 0:
+        elif shared.node != self._node:
             why = f"{shared.why} (at {shared.node})"
-            self._engine.control(lambda core, now: core.peer_opened(now, shared.wait, shared.level, why))
+            self._engine.control(lambda core, now: _open_like_a_peer(core, now, shared, why))
 
     def _see_to_probes(self, view: _View) -> None:
         if view.round is not self._round:
@@ -105,8 +116,8 @@ class Member:
         answer = self._store.claim(place)
         if answer == 2:
             self._engine.control(lambda core, now: core.peer_closed(now, "the fleet is closed"))
-        elif answer == 1:
-            self._places.append(place)
+        elif answer:  # 3: nobody else knows of a reason to be open, so this process decides alone
+            self._places += [place] if answer == 1 else []
             self._granted_at = view.at
             self._engine.control(lambda core, _: core.grant(1))
 
@@ -115,21 +126,35 @@ class Member:
         self._round, self._places = None, []
         self._engine.control(lambda core, _: core.grant(None))
 
+    def move(self, node: str) -> None:
+        """Go on in a process that was forked. The places stay with the process that took them."""
+        self._node = node
+        self._engine.unlock()
+        self.alone()
+
     def leave(self) -> None:
         """Let the breaker decide alone from now on."""
         self.alone()
         self._engine.share(None)
 
 
+def _open_like_a_peer(core: Core, now: float, shared: Shared, why: str) -> None:
+    """Follow an opening. One whose wait is over matters to who is closed: he must not ask more than the fleet does."""
+    if shared.wait > 0 or core.state is CLOSED:
+        core.peer_opened(now, shared.wait, shared.level, why)
+
+
 def _view(core: Core, now: float) -> _View:
-    opening = next((past for past in reversed(core.history) if past.after is OPEN), None)
-    if opening is not None and (opening.cause not in _OWN_OPENINGS or core.state is CLOSED):
-        opening = None
+    latest = next((past for past in reversed(core.history) if past.after is OPEN), None)
+    own = latest is not None and latest.cause in _OWN_OPENINGS and core.state is not CLOSED
     probes = core.round
     return _View(
         at=now,
         state=core.state,
-        opening=opening,
+        opening=latest if own else None,
+        learnt=latest is not None and latest.cause is not Cause.FORCED,
+        why=latest.why if latest is not None else "",
+        attempt=core.rest.attempt,
         wait_left=core.rest.until - now,
         recovered=core.state is CLOSED and bool(core.history) and core.history[-1].cause is Cause.RECOVERED,
         round=probes,

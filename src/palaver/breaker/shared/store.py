@@ -45,10 +45,11 @@ class Store:
 
     def open(self, wait: float, level: int, why: str, node: str) -> None:
         """Open the circuit for everybody."""
-        self._open(keys=self._keys, args=[_ms(wait), level, why, node, self.channel, _LIFE_MS])
+        told = why.encode(errors="backslashreplace")  # the text of a foreign error may hold what UTF-8 cannot
+        self._open(keys=self._keys, args=[_ms(wait), level, told, node, self.channel, _LIFE_MS])
 
     def claim(self, probe: str) -> int:
-        """Ask for one place of the fleet's probe budget: 1 granted, 0 not now, 2 the circuit is closed."""
+        """Ask for one place of the fleet's probe budget: 1 granted, 0 not now, 2 the circuit is closed, 3 unknown."""
         config = self._config
         args: list[str | int] = [probe, _ms(config.probe_timeout), config.probe_budget, config.probe_concurrency]
         return int(self._claim(keys=self._keys, args=args))
