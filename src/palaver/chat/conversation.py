@@ -200,7 +200,8 @@ class Conversation:
             if problem is not None:
                 self._state.refuse(session, re, "invalid_room", problem, now, field="room")
             else:
-                self._state.refuse(session, re, "not_joined", f"This connection is not in {room_name}.", now)
+                problem = f"This connection is not in {room_name}. Send `join` first."
+                self._state.refuse(session, re, "not_joined", problem, now)
         return room
 
     def _may_speak(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:

@@ -68,7 +68,7 @@ def room_problem(name: str) -> str | None:
         return "A room's name cannot be dots only."
     if not unicodedata.is_normalized("NFKC", name):
         return "A room's name must be in Unicode normal form NFKC."
-    return _strange(name, _ROOM_SIGNS)
+    return _strange(name, _ROOM_SIGNS, "the characters - _ . : ~ @ +")
 
 
 def name_problem(name: str) -> str | None:
@@ -78,7 +78,11 @@ def name_problem(name: str) -> str | None:
     if _PLAIN_NAME.fullmatch(name):
         return None
     composed = unicodedata.normalize("NFKC", name)
-    return _strange(composed, _NAME_SIGNS) or _badly_separated(composed) or _mixed(composed)
+    return (
+        _strange(composed, _NAME_SIGNS, "a space, - _ . or ' between them")
+        or _badly_separated(composed)
+        or _mixed(composed)
+    )
 
 
 def text_problem(text: str, max_chars: int) -> str | None:
@@ -113,7 +117,7 @@ def _plain_digit(char: str) -> str:
     return char if char.isascii() else str(unicodedata.digit(char, char))
 
 
-def _strange(name: str, signs: frozenset[str]) -> str | None:
+def _strange(name: str, signs: frozenset[str], allowed: str) -> str | None:
     """Find a character that is no letter, digit, allowed sign, or accent of the letter before it."""
     marks = MARKS  # so that a name cannot begin with an accent
     for char in name:
@@ -127,7 +131,7 @@ def _strange(name: str, signs: frozenset[str]) -> str | None:
         elif char in signs:
             marks = MARKS
         else:
-            return f"The character U+{ord(char):04X} is not allowed."
+            return f"The character U+{ord(char):04X} is not allowed: use letters, digits and {allowed}."
     return None
 
 

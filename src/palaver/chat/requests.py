@@ -7,6 +7,7 @@ Refuses to do: rules that need state (is the room joined, is the name free). Inv
 `Malformed`, for any bytes.
 """
 
+import difflib
 import re
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from msgspec import Meta
 from palaver.chat.records import MAX_SEQ, Position
 
 MAX_DEPTH = 16
+_LONGEST_TYPE = 32  # characters of a mistyped `type` that are compared with the known ones
 MAX_SENT = 256  # unacknowledged sends a client may ask about in one join
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -203,7 +205,9 @@ def _diagnose(data: bytes, text: str) -> Malformed:
         return Malformed("invalid_frame", "The field `type` is missing or is not a string.", re=re_, field="type")
     request = TYPES.get(kind)
     if request is None:
-        return Malformed("unknown_type", f"There is no request of type {_short(kind)}.", re=re_, field="type")
+        meant = difflib.get_close_matches(kind.lower(), TYPES, 1) if len(kind) <= _LONGEST_TYPE else []
+        hint = f" Did you mean '{meant[0]}'?" if meant else ""
+        return Malformed("unknown_type", f"There is no request of type {_short(kind)}.{hint}", re=re_, field="type")
     if text.endswith("at `$.type`"):  # the known type that `kind` is came later in the frame than another one
         return Malformed("invalid_frame", "The field `type` is there more than once.", re=re_, field="type")
     return Malformed("invalid_frame", f"{text}.", re=re_, field=_wrong_field(frame, request))

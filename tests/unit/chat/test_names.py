@@ -100,6 +100,15 @@ def test_a_text_may_be_sent(text: str) -> None:
     assert text_problem(text, 10) is None
 
 
+def test_what_is_not_allowed_is_told_what_is() -> None:
+    assert room_problem("a b") == (
+        "The character U+0020 is not allowed: use letters, digits and the characters - _ . : ~ @ +."
+    )
+    assert name_problem("ada!") == (
+        "The character U+0021 is not allowed: use letters, digits and a space, - _ . or ' between them."
+    )
+
+
 INVISIBLE = (
     "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202e\u2066\u2069\u061c\u00ad\u034f\u3164\uffa0\u115f\u1160\u2800"
     "\ufe0f\u180e\u2062\ufff9\U000e0041\U000e0100\U0001d173\U0001d159\u17b4\u00a0\u2003\u3000\u2028"

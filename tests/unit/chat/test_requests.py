@@ -108,3 +108,18 @@ def test_nearly_right_frames_are_right_or_named(kind: str, fields: dict[str, obj
         assert outcome.field is not None or outcome.code == "invalid_json"
     else:
         assert type(outcome) is requests.TYPES[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("Send", "There is no request of type 'Send'. Did you mean 'send'?"),
+        ("histroy", "There is no request of type 'histroy'. Did you mean 'history'?"),
+        ("dance", "There is no request of type 'dance'."),
+        ("send" * 9, f"There is no request of type {'send' * 9!r}."),
+    ],
+)
+def test_a_mistyped_type_is_told_what_was_meant(kind: str, says: str) -> None:
+    with pytest.raises(requests.Malformed) as caught:
+        requests.decode(json.dumps({"type": kind, "id": "1"}).encode())
+    assert caught.value.message == says
