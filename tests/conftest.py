@@ -12,8 +12,8 @@ _REQUIRE_ALL = "PALAVER_REQUIRE_ALL"
 settings.register_profile("palaver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("palaver")
 
-# Fixtures that start a real Valkey, for every part.
-pytest_plugins = ["tests.valkey"]
+# Fixtures that start a real Valkey, for every part, and that join sets in either way.
+pytest_plugins = ["tests.valkey", "tests.joining"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,20 +14,33 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from crdts import ORSet, ScalarClock
 from loro import ExportMode, LoroDoc
 from pycrdt import Doc, Map
 
-from palaver.crdt import HybridLogicalClock, LWWElementSet, decode_delta
-from palaver.crdt.delta import DeltaOfMany
+from palaver.crdt import COMPILED, HybridLogicalClock, LWWElementSet, decode_delta, joining, replica
+from palaver.crdt.delta import Delta, DeltaOfMany
 
 START_MS, DAY_MS = 1_795_000_000_000, 86_400_000
 Write = tuple[str, int, bool]
 # The peers publish no types.
 Peer = Any
 Setup = Callable[[], Callable[[], object]]
+
+
+def merge_in_python(mine: LWWElementSet[str], other: LWWElementSet[str] | Delta[str]) -> Delta[str]:
+    """Merge as where nothing could be compiled."""
+    compiled = {name: getattr(replica, name) for name in ("join_few", "join_many")}
+    for name in compiled:
+        setattr(replica, name, getattr(joining, name))
+    try:
+        return mine.merge(other)
+    finally:
+        for name, loop in compiled.items():
+            setattr(replica, name, loop)
 
 
 def writes(count: int, seed: int) -> list[Write]:
@@ -103,6 +116,10 @@ def merging(count: int, rounds: int, *, peers: bool) -> dict[str, list[float]]:
         copy = a.copy()
         return lambda: copy.merge(b)
 
+    def merge_copy_in_python() -> Callable[[], object]:
+        copy = a.copy()
+        return lambda: merge_in_python(copy, b)
+
     def merge_bytes() -> Callable[[], object]:
         copy = a.copy()
         return lambda: copy.merge(decode_delta(bytes_b))
@@ -113,6 +130,7 @@ def merging(count: int, rounds: int, *, peers: bool) -> dict[str, list[float]]:
 
     subjects: dict[str, Setup] = {
         "palaver": merge_copy,
+        "palaver, in Python": merge_copy_in_python,
         "palaver from bytes": merge_bytes,
         "one-cell dict loop": loop,
         "dict | dict": lambda: lambda: dict_a | dict_b,
@@ -311,9 +329,9 @@ def looking_up(count: int, rounds: int) -> dict[str, list[float]]:
 def small_delta(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]]:
     """Milliseconds to merge a delta of 1,000 into a state of each of the sizes."""
     figures: dict[str, list[float]] = {}
-    for count in sizes:
+    for count, in_python in product(sizes, (False, True)):
         state = ours(writes(count, 0))
-        figures[f"{count}"] = []
+        row = figures[f"{count}{', in Python' * in_python}"] = []
         for turn in range(rounds):
             rng = random.Random(turn)
             rows = [(f"user:{rng.randrange(2 * count):07d}", (START_MS + DAY_MS) << 17 | turn) for _ in range(1000)]
@@ -321,8 +339,8 @@ def small_delta(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]]:
             delta = DeltaOfMany(0, tuple(picked), tuple(2 * stamp + 1 for stamp in picked.values()))
             gc.collect()
             began = time.perf_counter_ns()
-            state.merge(delta)
-            figures[f"{count}"].append((time.perf_counter_ns() - began) / 1e6)
+            merge_in_python(state, delta) if in_python else state.merge(delta)
+            row.append((time.perf_counter_ns() - began) / 1e6)
     return figures
 
 
@@ -342,7 +360,7 @@ def main() -> None:
         "lookup": looking_up(100_000, rounds),
         "delta of 1,000": small_delta(2 * rounds, (10_000, large)),
     }
-    json.dump({"python": platform.python_version(), "raw": result}, sys.stdout)
+    json.dump({"python": platform.python_version(), "compiled": COMPILED, "raw": result}, sys.stdout)
 
 
 if __name__ == "__main__":

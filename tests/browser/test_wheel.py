@@ -111,6 +111,22 @@ def test_the_wheel_has_the_page_the_types_and_the_licence_and_no_tests(wheel: Pa
     assert "License-Expression: Apache-2.0" in lines
 
 
+def test_the_wheel_joins_sets_in_c_and_serves_every_later_python(wheel: Path, installed: Path, tmp_path: Path) -> None:
+    said = run(str(installed / "python"), "-c", "import palaver.crdt; print(palaver.crdt.COMPILED)", cwd=tmp_path)
+    if said == "False\n":
+        pytest.skip("there is no C compiler or no Python.h here")
+    assert "-cp311-abi3-" in wheel.name
+
+
+def test_a_wheel_for_every_platform_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PALAVER_PURE", "1")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), cwd=ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+
+
 def test_it_serves_its_own_page_and_the_readmes_client_chats_with_it(
     server: Server, installed: Path, tmp_path: Path
 ) -> None:

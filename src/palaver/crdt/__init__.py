@@ -8,11 +8,12 @@ from palaver.crdt.explanation import Explanation
 from palaver.crdt.lww_element_set import LWWElementSet, merged
 from palaver.crdt.observers import Cursor, Subscription
 from palaver.crdt.order import MAX_STAMP, MIN_STAMP, Bias
-from palaver.crdt.replica import Statistics
+from palaver.crdt.replica import COMPILED, Statistics
 from palaver.crdt.roster import Report, Roster
 from palaver.crdt.wire import decode_delta
 
 __all__ = [
+    "COMPILED",
     "MAX_STAMP",
     "MIN_STAMP",
     "BehindFloorError",

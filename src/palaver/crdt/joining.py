@@ -33,7 +33,7 @@ class Changes(NamedTuple, Generic[E]):
 
 
 def join_few(
-    live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int], changes: Changes[E]
+    live: dict[E, int], dead: dict[E, int], elements: Iterable[E], cells: Iterable[int], changes: Changes[E], /
 ) -> None:
     """Join the cells into the state and append to `changes`, each change before it is made.
 
@@ -68,6 +68,7 @@ def join_many(
     removes: dict[E, int],
     changes: Changes[E],
     with_before: bool,
+    /,
 ) -> None:
     """Join the state of `adds` and `removes` into the state and append to `changes`, the cells before only if asked."""
     old_live, old_dead = live.copy(), dead.copy()

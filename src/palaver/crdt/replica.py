@@ -13,13 +13,21 @@ from palaver.crdt.delta import Delta, DeltaOfMany
 from palaver.crdt.digest import DigestIndex
 from palaver.crdt.errors import BehindFloorError, MismatchError
 from palaver.crdt.explanation import Explanation, Provenance
-from palaver.crdt.joining import Changes, join_few, join_many, put
+from palaver.crdt.joining import Changes, put
 from palaver.crdt.observers import ChangeLog, Observer, Subscription, Subscriptions
 from palaver.crdt.order import MIN_STAMP, NOTHING, join, last_cell, stamp_in
 from palaver.crdt.quarantine import Quarantine, split
 from palaver.crdt.state import CellSet
 
+try:
+    from palaver.crdt._joining import join_few, join_many
+except ImportError:
+    from palaver.crdt.joining import join_few, join_many
+
 E = TypeVar("E")
+
+COMPILED: Final = join_few.__module__ != Changes.__module__
+"""Whether states are joined by the compiled form of `joining.py`; it differs in nothing but speed."""
 
 # With as many incoming cells as this part of the state, taking the union as a whole is quicker than walking.
 _MANY: Final = 0.5

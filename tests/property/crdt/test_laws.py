@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from itertools import combinations_with_replacement, permutations, product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.crdt_parts import laws as fuzz
 from palaver.crdt import MAX_STAMP, MIN_STAMP, Bias, HybridLogicalClock, LWWElementSet, merged
 from tests.property.crdt.specification import Update, apply, specified
+
+pytestmark = pytest.mark.usefixtures("joining")
 
 Members = LWWElementSet[str]
 BIASES: tuple[Bias, Bias] = ("add", "remove")

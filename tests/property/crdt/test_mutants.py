@@ -135,6 +135,7 @@ def unproved() -> Iterator[str]:
             yield name
 
 
+@pytest.mark.usefixtures("joining")
 def test_the_program_as_it_is_breaks_no_law() -> None:
     assert list(broken(palaver.crdt)) == []
 

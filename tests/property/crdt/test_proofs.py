@@ -24,6 +24,7 @@ def test_every_wrong_variant_is_refuted() -> None:
     assert {name for name, claim in mistakes.items() if lww.verdict(claim) != lww.REFUTED} == set()
 
 
+@pytest.mark.usefixtures("joining")
 def test_the_program_itself_joins_on_every_path() -> None:
     claims = program.claims()
     assert len(claims) >= 80

@@ -35,6 +35,8 @@ from palaver.crdt import (
 from palaver.crdt.order import BIASES, stamp_in
 from tests.property.crdt.specification import Update, apply, specified, updates_in
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 NAMES = ("a", "b", "c")
 START_MS = 1_000_000
 DRIFT = timedelta(seconds=60)
@@ -303,8 +305,8 @@ class Replicas(RuleBasedStateMachine):
         assert all(node.members.frozen() == specified(self.written, a.bias) for node in self.nodes.values())
 
 
-TestReplicas = Replicas.TestCase
-TestReplicas.settings = settings(max_examples=200, stateful_step_count=40)
+def test_replicas() -> None:
+    run_state_machine_as_test(Replicas, settings=settings(max_examples=200, stateful_step_count=40))
 
 
 @pytest.mark.nightly

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from palaver.crdt import Bias, CrdtError, Digest, HybridLogicalClock, LWWElementSet, MismatchError, WireError
 from palaver.crdt.digest import fitting_buckets
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 
 def replica(name: str, bias: Bias = "add") -> LWWElementSet[Any]:
     return LWWElementSet(bias=bias, clock=HybridLogicalClock(name, lambda: 1_000_000))

@@ -20,6 +20,8 @@ from palaver.crdt import (
 )
 from palaver.crdt.clock import milliseconds_in, wall_milliseconds
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 NOON_MS = 1_795_262_400_000
 BIASES: tuple[Bias, Bias] = ("add", "remove")
 

@@ -22,6 +22,8 @@ from palaver.crdt import (
 from palaver.crdt.clock import COUNTER_BITS
 from palaver.crdt.delta import DeltaOfOne
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 
 class Wall:
     """A wall clock that stands where it is put."""

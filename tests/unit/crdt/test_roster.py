@@ -13,6 +13,8 @@ from palaver.crdt import (
     merged,
 )
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 
 class Wall:
     def __init__(self) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from palaver.crdt import HybridLogicalClock, LWWElementSet
 
+pytestmark = pytest.mark.usefixtures("joining")
+
 Change = tuple[frozenset[str], frozenset[str]]
 
 
