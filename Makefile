@@ -58,4 +58,4 @@ nightly: $(STAMP)/python $(STAMP)/web ## the long fuzzing runs, and every mutant
 	@$(BIN)/python -m tools.mutate_breaker
 
 clean: ## remove everything that was made
-	rm -rf .venv $(STAMP) web/node_modules clients/typescript/node_modules src/palaver/web/static dist build
+	rm -rf .venv $(STAMP) web/node_modules clients/typescript/node_modules src/palaver/web/static src/palaver/crdt/*.so dist build
