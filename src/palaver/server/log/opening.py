@@ -143,7 +143,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "cache_size = -65536",  # KiB
             f"journal_size_limit = {_WAL_BYTES}",
             "wal_autocheckpoint = 8000",  # pages; the writer does it before, between batches
-            "secure_delete = FAST",  # a deleted text is overwritten in its page
+            "secure_delete = ON",  # a deleted text is overwritten, also in pages that are not used any more
             "trusted_schema = OFF",
             "cell_size_check = ON",
         ):

@@ -335,9 +335,7 @@ class Transaction:
         self._blanked[row] = blank(row)
         number = generation.number_of(row)
         batch = [self._blanked.get(one, one) for one in generation.batches[number]]
-        self._connection.execute("PRAGMA secure_delete = ON")  # also in the pages that the batch does not need any more
         self._connection.execute("UPDATE journal SET batch = ? WHERE id = ?", (encoded(batch), number))
-        self._connection.execute("PRAGMA secure_delete = FAST")
 
     def _save(self, job: Save) -> Saved:
         self._connection.execute(_SAVE, msgspec.structs.astuple(job.sanction))

@@ -235,16 +235,22 @@ def test_a_deleted_message_has_no_text_on_disk_wherever_it_is(
     assert (again.seq, again.duplicate) == (2, True)
 
 
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("times", [1, 250])
 def test_the_text_of_a_deleted_message_is_in_no_page_of_the_file_that_is_not_used_any_more(
-    make_writer: MakeWriter, tmp_path: Path
+    make_writer: MakeWriter, tmp_path: Path, folded: bool, times: int
 ) -> None:
-    writer = make_writer()
-    writer.perform([*crowd(0, 200), append("spoken in haste", room="r0"), *crowd(200, 200)])
+    writer, text = make_writer(), "spoken in haste " * times
+    writer.perform([*crowd(0, 200), append(text, room="r0"), *crowd(200, 200)])
     writer._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    assert b"spoken in haste" in (tmp_path / DATABASE).read_bytes()
+    if folded:
+        writer.tend(idle=True)
+        fold_all(writer)
+        writer._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert text[:15].encode() in (tmp_path / DATABASE).read_bytes()
     writer.perform([redact(6, room="r0")])
     make_writer()
-    assert b"spoken in haste" not in (tmp_path / DATABASE).read_bytes()
+    assert text[:15].encode() not in (tmp_path / DATABASE).read_bytes()
 
 
 def test_a_journal_that_was_folded_leaves_nothing_behind(make_writer: MakeWriter, tmp_path: Path) -> None:
