@@ -218,6 +218,8 @@ METRICS: tuple[Row, ...] = (
     Row("log_failed", "counter", "Jobs of which nothing was done.", _one(lambda s: s.log.statistics.failed)),
     Row("log_refused", "counter", "Of these, jobs that found the queue full.",
         _one(lambda s: s.log.statistics.refused)),
+    Row("log_tending_failed", "counter", "Times that moving messages to their tables or removing old ones failed.",
+        _one(lambda s: s.log.statistics.tending_failed)),
     Row("log_reopened", "counter", "Times that the store was opened anew after an error.",
         _one(lambda s: s.log.statistics.reopened)),
     Row("log_wal_bytes", "gauge", "Size of the write-ahead log.", _one(lambda s: s.log.statistics.wal_bytes)),

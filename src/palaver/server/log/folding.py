@@ -32,6 +32,7 @@ class Fold:
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
+        self._removals = 2 * generation.count
         self._steps = self._work()
         self._connection: sqlite3.Connection
         self._transaction: Transaction
@@ -59,24 +60,25 @@ class Fold:
         yield from self._release()
 
     def _trim(self, room: int, rows: list[Row]) -> Iterator[int]:
-        """Remove what is not kept by count, if it is much or spares writing; at most twice what comes to the room."""
+        """Remove what is not kept by count, if it is much or spares writing; in all at most twice what came."""
         floor, trimmed = self._transaction.floor_by_count(room)
         history = self._transaction.retention.history
         if floor - trimmed <= max(history, _TRIM_SLACK) and floor < rows[0][SEQ]:
             return
-        steps = (2 * len(rows) + _TRIM_SLACK) // _TRIM_STEP + 1
-        while trimmed < floor and steps:
+        while trimmed < floor and self._removals > 0:
             removed, trimmed = self._transaction.trim(room, min(floor, trimmed + _TRIM_STEP))
-            steps -= 1
+            self._removals -= removed
             yield removed + 1
 
     def _messages(self, room: int, rows: list[Row]) -> Iterator[int]:
-        _, trimmed = self._transaction.floor_by_count(room)
-        gone = min(max(trimmed + 1 - rows[0][SEQ], 0), len(rows))
-        self._transaction.removed += gone
-        for start in range(gone, len(rows), _STEP):
-            step = rows[start : start + _STEP]  # now and not before: one of them may have been deleted meanwhile
+        done = 0
+        while done < len(rows):  # each step looks anew: meanwhile some were deleted, or removed because of their age
+            _, trimmed = self._transaction.floor_by_count(room)
+            gone = min(max(trimmed + 1 - rows[done][SEQ], 0), len(rows) - done)
+            step = rows[done + gone : done + gone + _STEP]
             insert(self._connection, _INSERT_ONE, _INSERT_PORTION, step)
+            self._transaction.removed += gone
+            done += gone + len(step)
             yield len(step)
 
     def _places(self, rows: list[Row]) -> Iterator[int]:

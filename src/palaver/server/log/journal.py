@@ -20,7 +20,9 @@ import msgspec
 
 FULL_MESSAGES = 10_000
 FULL_BYTES = 4 * 1024 * 1024
-"""A generation with so much is full. What a start has to read, and a fold has to hold, is twice this and a batch."""
+"""A generation with so much is full. It grows on until the one before it is folded: to less than twice as much, unless
+that fails. What a start has to read, and a fold has to hold, is the two of them and a batch."""
+_OVERFULL = 10  # generations, of which none could be folded: no more is taken
 
 Row = tuple[int, int, int, str, str, str, str, str | None, int]
 """A message as in the table `messages`: room, seq, time, mid, user, name, text, cid, deleted."""
@@ -42,6 +44,10 @@ _decode = msgspec.msgpack.Decoder(list[Row]).decode
 
 class DamagedError(sqlite3.DatabaseError):
     """A batch of the journal cannot be read."""
+
+
+class OverfullError(Exception):
+    """Nothing more is stored until the journal can be folded."""
 
 
 def encoded(batch: list[Row]) -> bytes:
@@ -162,6 +168,11 @@ class Journal:
             if generation is not None and row in generation.rooms.get(row[ROOM], ()):
                 return generation
         return None
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much waits to be folded that folding must have failed for long."""
+        return self.active.full(_OVERFULL) or (self.frozen is not None and self.frozen.full(_OVERFULL))
 
     @property
     def oldest(self) -> int | None:

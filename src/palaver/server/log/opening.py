@@ -89,9 +89,13 @@ class Store:
         """Replace the connection by one that could write just now. Raises sqlite3.Error; then the old one stays.
 
         Only while `in_place`: another file may know less than was acknowledged.
+
+        The write-ahead log is begun anew. A disk tells only once that it lost what it was given; of the commits that
+        did not wait for it some may be gone, and then everything behind them would be gone with the next power failure.
         """
         connection = connect(self.path)
         try:
+            _empty_wal(connection)
             connection.execute("UPDATE meta SET value = value WHERE key = 'epoch'")
         except BaseException:
             connection.close()
@@ -152,6 +156,11 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _empty_wal(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        raise sqlite3.OperationalError("after an error of the disk, the end of a backup is waited for")
 
 
 def _lock(directory: Path) -> int:

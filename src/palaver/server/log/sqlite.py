@@ -124,15 +124,16 @@ class SqliteLog:
 
     def _write(self) -> None:
         entry: _Entry = ()
-        told = 0
+        told = 0, 0
         while entry is not None:
             jobs, entry = self._gather()
             if jobs:
                 self._hand_over(self._writer.perform(jobs), len(jobs))
-            self._writer.tend(idle=not jobs)
-            if self._writer.removed != told:
-                told = self._writer.removed
-                self._on_loop(self._count_removed, told)
+            self._writer.tend(idle=not jobs and entry == ())  # who is refused shows that it is anything but idle
+            tended = self._writer.removed, self._writer.tending_failed
+            if tended != told:
+                told = tended
+                self._on_loop(self._count_tended, *told)
             if isinstance(entry, _Refused):
                 refused = Outcome([Failed(job, OVERLOADED) for job in entry.jobs], failed=len(entry.jobs))
                 self._hand_over(refused, 0)
@@ -189,8 +190,8 @@ class SqliteLog:
         assert self._on_results is not None, "start sets it"
         self._on_results(outcome.results)
 
-    def _count_removed(self, messages: int) -> None:
-        self.statistics.removed = messages
+    def _count_tended(self, removed: int, failed: int) -> None:
+        self.statistics.removed, self.statistics.tending_failed = removed, failed
 
     def _finish(self) -> None:
         assert self._closed is not None, "only close ends the thread"

@@ -45,5 +45,6 @@ class LogStatistics:
     failed: int = 0  # jobs answered with Failed, the refused ones included
     refused: int = 0  # jobs beyond the queue's bound
     removed: int = 0  # messages that are not kept any more, of those that the store still had
+    tending_failed: int = 0  # times that folding, sweeping or a checkpoint failed, to be tried again
     reopened: int = 0  # times that the database had to be opened anew after an error
     wal_bytes: int = 0  # size of the write-ahead log's file; 0 where there is none

@@ -30,7 +30,7 @@ from palaver.chat.effects import (
 )
 from palaver.chat.records import Message, User
 from palaver.server.log import sends
-from palaver.server.log.journal import CID, MID, SEQ, TIME, USER, Journal, Key, Row, blank, encoded
+from palaver.server.log.journal import CID, MID, SEQ, TIME, USER, Journal, Key, OverfullError, Row, blank, encoded
 from palaver.server.log.retention import Retention
 from palaver.server.log.sends import Place
 
@@ -119,9 +119,14 @@ class Transaction:
         return results
 
     def write(self) -> None:
-        """Write the messages that were stored. Raises sqlite3.Error, ValueError, OverflowError, RepeatedError."""
+        """Write the messages that were stored.
+
+        Raises sqlite3.Error, ValueError, OverflowError, OverfullError, RepeatedError.
+        """
         if not self._batch:
             return
+        if self._journal.overfull:
+            raise OverfullError
         if not self._careful and sends.any_known(self._connection, list(self._places)):
             raise RepeatedError
         blob, number = encoded(self._batch), self._journal.newest + 1

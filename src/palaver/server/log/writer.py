@@ -22,7 +22,7 @@ from time import monotonic, perf_counter
 
 from palaver.chat.effects import Failed, LogJob, LogResult, Stored
 from palaver.server.log.folding import UNITS_PER_MESSAGE, Fold
-from palaver.server.log.journal import Journal
+from palaver.server.log.journal import Journal, OverfullError
 from palaver.server.log.opening import Store
 from palaver.server.log.retention import SENDS_KEPT_MS, Retention
 from palaver.server.log.sweeping import Sweep
@@ -32,8 +32,10 @@ _ROOMS_REMEMBERED = 10_000
 _REOPEN_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0  # from the end of one pass over the store to the beginning of the next
 _SWEEP_STORED = 1_000  # under load: a slice for so many stored messages, twice as many rows long
+_SWEEP_PAUSE = 1.0  # and one after so many seconds at the latest, where there is work but little to store
 _FOLD_STORED = 250  # under load: a slice for so many stored messages
 _FOLD_FROM = 0.5  # under load: not before the next generation is half full, when less of the frozen one is kept
+_FOLD_LARGE = 3  # a generation of so many, which restarts and failures made, is folded in large slices
 _CHECKPOINT_PAGES = 500  # of the write-ahead log, estimated; some milliseconds of work
 _PAGE_BYTES = 4096
 
@@ -77,10 +79,14 @@ class Writer:
         self._fold: Fold | None = None
         self._sweep: Sweep | None = None
         self._sweep_at = 0.0
+        self._swept_at = now()  # the last slice
+        self._tend_at = 0.0  # not before, after it failed
+        self._tending_error = ""
         self._sweep_from = 0  # the journal up to this batch is folded before the sweep
         self._unswept = self._unfolded = 0  # messages stored since the last slice
         self._wal_pages = 0  # written since the last checkpoint, estimated
         self.removed = 0  # messages that were not kept any more, since the start
+        self.tending_failed = 0  # since the start
 
     def perform(self, jobs: Sequence[LogJob]) -> Outcome:
         """Every job's result, in order. Never raises for what the database or a job does."""
@@ -89,6 +95,9 @@ class Writer:
             results = self._commit(jobs)
         except _JOB_FAULTS:
             results = [self._alone(job) for job in jobs]
+        except OverfullError:
+            full = OverfullError(f"messages cannot be moved to their tables: {self._tending_error}")
+            results = self._without_writing(jobs, full)
         except Exception as error:  # noqa: BLE001 - also a fault of ours must not end the thread: all would wait for ever
             self._doubt(error)
             results = self._without_writing(jobs, error)
@@ -102,9 +111,14 @@ class Writer:
     def tend(self, *, idle: bool) -> None:
         """Between batches: a slice of what is due. Never raises; what fails is tried again later."""
         try:
-            if idle or self._unfolded >= _FOLD_STORED:
+            now = self._now()
+            if not idle and now < self._tend_at:
+                return
+            due = idle or now >= self._swept_at + _SWEEP_PAUSE
+            if due or self._unfolded >= _FOLD_STORED:
                 self._fold_slice(idle=idle)
-            if idle or self._unswept >= _SWEEP_STORED:
+            if due or self._unswept >= _SWEEP_STORED:
+                self._swept_at = now
                 self._sweep_slice()
             if self._wal_pages >= _CHECKPOINT_PAGES and self._store.in_place():
                 self._wal_pages = 0
@@ -112,6 +126,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - as in perform
             self._roll_back()
             self._doubt(error)
+            self._tend_at = self._now() + _REOPEN_SECONDS
+            self.tending_failed += 1
+            self._tending_error = f"{_name(error)}: {error}"
 
     def close(self) -> None:
         """Let go of the database and of the directory."""
@@ -128,6 +145,11 @@ class Writer:
             self._fold = Fold(journal.freeze())
         if self._fold is None or not (idle or waited_for or journal.active.full(_FOLD_FROM)):
             return
+        assert journal.frozen is not None, "it is what is folded"
+        if journal.active.full():
+            units *= 2  # it is late: for every message another one is removed as well
+        if journal.frozen.full(_FOLD_LARGE):
+            units = max(units, journal.frozen.count)  # some slices for all of it, before the next restart
         transaction = self._begin(writes=True, durable=False)
         done, over = self._fold.slice(self._store.connection, transaction, units)
         self._end(transaction)
@@ -214,6 +236,8 @@ class Writer:
         try:
             return self._commit([job])[0]
         except Exception as error:  # noqa: BLE001 - as in perform
+            if not isinstance(error, (*_JOB_FAULTS, OverfullError)):
+                self._doubt(error)
             return Failed(job, f"{_name(error)}: {error}")
 
     def _without_writing(self, jobs: Sequence[LogJob], error: Exception) -> list[LogResult]:

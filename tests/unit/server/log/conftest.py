@@ -1,12 +1,14 @@
 """Every log under test, driven on the test's loop and closed after it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from palaver.server.log import Log
-from tests.unit.server.log.driving import Clock, Driven, MakeLog, maker
+from palaver.server.log import Log, Retention
+from palaver.server.log.opening import open_store
+from palaver.server.log.writer import Writer
+from tests.unit.server.log.driving import Clock, Driven, MakeLog, MakeWriter, Monotonic, maker
 
 KINDS = ("memory", "sqlite")
 
@@ -14,6 +16,26 @@ KINDS = ("memory", "sqlite")
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def monotonic() -> Monotonic:
+    return Monotonic()
+
+
+@pytest.fixture
+def make_writer(tmp_path: Path, clock: Clock, monotonic: Monotonic) -> Iterator[MakeWriter]:
+    opened: list[Writer] = []
+
+    def make(history: int = 100, age_seconds: float | None = None) -> Writer:
+        while opened:
+            opened.pop().close()
+        opened.append(Writer(open_store(tmp_path), Retention(history, age_seconds), clock, monotonic))
+        return opened[-1]
+
+    yield make
+    for writer in opened:
+        writer.close()
 
 
 @pytest.fixture(params=KINDS)

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import pytest
 
-from palaver.chat.effects import Append, Fates, Load, LogJob, LogResult, Page, Redact, Save
+from palaver.chat.effects import Append, Fates, Load, LogJob, LogResult, Page, Redact, Save, Stored
 from palaver.chat.records import Sanction, User
 from palaver.server.log import Log, MemoryLog, Retention, SqliteLog
 from palaver.server.log.opening import DATABASE
+from palaver.server.log.writer import Writer
 
 ADA, BOB = User("u-ada", "ada"), User("u-bob", "bob")
 HOUR_MS = 3_600_000
@@ -28,6 +29,16 @@ class Clock:
 
     def __call__(self) -> int:
         return self.ms
+
+
+class Monotonic:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 class Driven:
@@ -101,6 +112,14 @@ def save(sanction: Sanction) -> Save:
     return Save("c", "5", sanction)
 
 
+def seqs(results: list[LogResult]) -> list[int]:
+    return [result.seq for result in results if isinstance(result, Stored)]
+
+
+def fill(writer: Writer, count: int, **what: str) -> list[int]:
+    return seqs(writer.perform([append(cid=f"c-{number}", **what) for number in range(count)]).results)  # type: ignore[arg-type]  # names of append
+
+
 def rows(tmp_path: Path, table: str) -> int:
     """How many a table of the store in this directory has."""
     connection = sqlite3.connect(tmp_path / DATABASE)
@@ -116,6 +135,9 @@ def fold_early(monkeypatch: pytest.MonkeyPatch, *, full: int, stored: int, step:
     monkeypatch.setattr("palaver.server.log.writer._FOLD_FROM", 0.0)
     monkeypatch.setattr("palaver.server.log.folding._STEP", step)
 
+
+MakeWriter = Callable[..., Writer]
+"""make_writer(history, age_seconds): the writer of one store, opened anew where there was one before."""
 
 MakeLog = Callable[..., Log]
 """make_log(history=..., age_seconds=..., queue_jobs=...): another log of the kind under test, on the same store."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from palaver.chat.effects import Found, Loaded, LogJob, LogResult, Redacted, Stored
+from palaver.chat.effects import Failed, Found, Loaded, LogJob, LogResult, Redacted, Stored
 from palaver.server.log.folding import UNITS_PER_MESSAGE
 from palaver.server.log.journal import FULL_MESSAGES
 from palaver.server.log.opening import DATABASE, open_store
@@ -98,6 +98,43 @@ def test_what_is_not_folded_yet_is_bounded_while_messages_come_without_a_pause(m
         generations = (writer._journal.active, writer._journal.frozen)
         waiting = max(waiting, sum(each.count for each in generations if each is not None))
     assert waiting <= 2 * FULL_MESSAGES + 1_000
+
+
+def test_generations_stay_bounded_also_where_every_message_is_moved_and_later_removed(
+    make_writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, largest = 2_000, 0
+    monkeypatch.setattr("palaver.server.log.journal.FULL_MESSAGES", full)
+    writer = make_writer(history=3 * full // ROOMS + 200)
+    for start in range(0, 24 * full, 100):
+        writer.perform(crowd(start, 100))
+        writer.tend(idle=False)
+        assert writer._journal is not None
+        largest = max(largest, writer._journal.active.count)
+    assert writer.removed > 10 * full
+    assert largest <= 2 * full
+
+
+def test_a_store_that_cannot_be_folded_takes_messages_until_its_journal_is_overfull_and_again_when_it_is_mended(
+    make_writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_early(monkeypatch, full=60, stored=1, step=3)
+    writer, stored = make_writer(), 0
+    with monkeypatch.context() as patch:
+        patch.setattr("palaver.server.log.sends.write", lambda *_: writer._store.connection.execute("SELECT damage"))
+        for start in range(0, 2_000, 20):
+            outcome = writer.perform([*crowd(start, 20), load("r0")])
+            stored += outcome.stored
+            assert isinstance(outcome.results[-1], Loaded), "readers are served"
+            writer.tend(idle=True)
+    assert 600 <= stored <= 620
+    assert writer.tending_failed > 0
+    (failed,) = writer.perform([append()]).results
+    assert isinstance(failed, Failed)
+    assert "damage" in failed.reason
+    fold_all(writer)
+    assert writer.perform(crowd(stored, 20)).stored == 20
+    assert len(texts(writer.perform([load(f"r{room}") for room in range(ROOMS)]).results)) == stored + 20
 
 
 def test_the_write_ahead_log_is_copied_between_commits_and_does_not_grow(
