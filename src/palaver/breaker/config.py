@@ -77,8 +77,8 @@ class Config:
     slow_after: float | None = None
     """Calls that take this long or longer are slow. None: none is. Needed by `slow_rate`."""
     hang_after: float | None = None
-    """Calls in flight for this long count as failed and slow before they return. None: off; costs some time per
-    call."""
+    """Calls in flight for this long count as failed and slow before they return; a stream, for this long without an
+    item. None: off; costs some time per call."""
     failures: Matcher = (Exception,)
     """Which exceptions speak against the dependency: classes or a predicate. Others are neutral."""
     ignore: Matcher = ()

@@ -183,7 +183,11 @@ class Core(Circuit):
         if present:
             self._judge(now)
 
-    def renew(self, ticket: Lease, now: float) -> None:
-        """A streaming probe has delivered an item: its lease begins anew, unless it has run out."""
+    def renew(self, ticket: Lease | InFlight, now: float) -> None:
+        """A stream has delivered an item: its lease, or the patience with it, begins anew, unless it has run out."""
         self.advance(now)
-        ticket.deadline = now + self.config.probe_timeout
+        if isinstance(ticket, Lease):
+            ticket.deadline = now + self.config.probe_timeout
+        else:
+            self._count_hanging(now)
+            self.watch.renew(ticket, now)

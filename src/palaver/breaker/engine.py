@@ -219,11 +219,9 @@ class Engine:
             self.core.settle(*self.deferred.pop(0))
 
     def renew(self, ticket: Ticket) -> None:
-        """Begin the lease of a probe anew."""
-        if isinstance(ticket, Lease):
-            now = self.clock()
-            with self.lock:
-                self.core.renew(ticket, now)
+        """Begin the lease of a probe anew, or the time after which a call hangs."""
+        if isinstance(ticket, Lease | InFlight):
+            self.control(lambda core, now: core.renew(ticket, now))
 
     def control(self, change: Callable[[Core, float], T]) -> T:
         """Ask or change the core under the lock. For everything that is not a call."""

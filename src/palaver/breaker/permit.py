@@ -78,7 +78,7 @@ class Permit:
         return True
 
     def renew(self) -> None:
-        """There is progress: a probe's lease begins anew. For streams, at each item."""
+        """There is progress: a probe's lease begins anew, and so does `hang_after`. For streams, at each item."""
         for ticket in self._unsettled:
             self._engine.renew(ticket)
 

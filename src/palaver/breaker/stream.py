@@ -2,8 +2,8 @@
 
 The ticket is held from the first item to the end. An error on the way is a failure; an early close is a success once
 an item has come, and neutral before. The latency is the time to the first item, because the rest depends on the
-reader. Each item renews the lease of a probe. An exception that the reader throws in, and that comes out again, says
-nothing about the dependency.
+reader. Each item renews the lease of a probe, and the patience of `hang_after`. An exception that the reader throws
+in, and that comes out again, says nothing about the dependency.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator

@@ -68,9 +68,13 @@ class Transition(NamedTuple):
     number: int
     """1 for the first; without gaps."""
     at: float
+    """When it was due, in seconds of the breaker's clock."""
     before: State
+    """The state that it left."""
     after: State
+    """The state that it entered; the same again for a reset, and for who opens what is open."""
     cause: Cause
+    """What brought it about."""
     why: str
     """The rule that fired and what it saw, the failure of the probe, or an operator's words."""
     attempt: int

@@ -1,6 +1,6 @@
 """Calls in flight, watched for hanging. Opt-in: it costs a ticket, an insertion and a deletion for each call.
 
-Tickets are kept in the order in which they started, so that the overdue ones come first.
+Tickets are kept in the order in which they started, or made progress, so that the overdue ones come first.
 """
 
 from palaver.breaker.tickets import Era, InFlight
@@ -27,6 +27,13 @@ class Watch:
     def end(self, ticket: InFlight) -> None:
         """Stop watching a call, whether or not it was overdue."""
         self._calls.pop(ticket, None)
+
+    def renew(self, ticket: InFlight, now: float) -> None:
+        """A call makes progress: begin anew with it, unless it is watched no longer."""
+        if ticket in self._calls:
+            del self._calls[ticket]
+            ticket.started = now
+            self._calls[ticket] = None
 
     def overdue(self, now: float) -> list[InFlight]:
         """Take out the calls that are in flight for too long, and mark them as counted."""

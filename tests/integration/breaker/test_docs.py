@@ -28,16 +28,22 @@ def test_there_is_a_tutorial_and_a_page_for_each_task() -> None:
     assert [page.stem for page in PAGES] == [
         "breaker-choose-thresholds",
         "breaker-observe",
+        "breaker-share-over-redis",
         "breaker-test-your-code",
         "breaker-wrap-a-client",
         "breaker",
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.redis] if "redis" in page.stem else []) for page in PAGES],
+    ids=lambda page: page.stem,
+)
 def test_a_page_runs_from_top_to_bottom_and_prints_what_it_says(
-    page: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    page: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    redis = request.getfixturevalue("valkey").port if page.stem == "breaker-share-over-redis" else 0
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     session: dict[str, Any] = {"__name__": "__main__"}
@@ -46,5 +52,5 @@ def test_a_page_runs_from_top_to_bottom_and_prints_what_it_says(
     for program, expected in programs:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(program.replace(ADDRESS, server.host), str(page), "exec"), session)
+            exec(compile(program.replace(ADDRESS, server.host).replace("6379", str(redis)), str(page), "exec"), session)
         assert printed.getvalue() == expected, program

@@ -274,6 +274,34 @@ class TestGenerators:
         assert len(list(stream())) == 5
         assert breaker.state is State.CLOSED
 
+    def test_a_stream_that_delivers_does_not_hang_and_one_that_stalls_does(self, clock: FakeClock) -> None:
+        breaker = CircuitBreaker(failure_threshold=1, hang_after=10, clock=clock)
+        permit = breaker.acquire()
+        for _ in range(3):
+            clock.advance(9)
+            permit.renew()
+            assert breaker.call(lambda: 1) == 1
+        clock.advance(10)
+        permit.renew()
+        assert (breaker.state, breaker.snapshot().hung_calls) == (State.OPEN, 1)
+        permit.success()
+        assert breaker.snapshot().late_results == 1
+
+    def test_an_item_of_a_probe_that_comes_too_late_has_the_wait_decided_and_told(self, clock: FakeClock) -> None:
+        waits, told = iter([10.0, 20.0]), list[float | None]()
+        breaker = CircuitBreaker(failure_threshold=1, probe_timeout=4, open_for=lambda _: next(waits), clock=clock)
+        breaker.acquire().failure(BoomError())
+        clock.advance(10)
+        breaker.listen(lambda change: told.append(change.wait))
+        probe = breaker.acquire()
+        clock.advance(5)
+        probe.renew()
+        assert told == [None, 20.0]
+        clock.advance(15)
+        with pytest.raises(CircuitOpenError):
+            breaker.acquire()
+        probe.release()
+
 
 class TestGuardsAndPermits:
     """The block and the two steps."""

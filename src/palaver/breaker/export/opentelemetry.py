@@ -34,9 +34,9 @@ def instrument(meter: Meter, breakers: Iterable[CircuitBreaker]) -> None:
 
         return observe
 
-    for name, unit, text, values in _COUNTERS:
+    for name, unit, text, values in COUNTERS:
         meter.create_observable_counter(name, [callback(values)], unit, text)
-    for name, unit, text, values in _GAUGES:
+    for name, unit, text, values in GAUGES:
         meter.create_observable_gauge(name, [callback(values)], unit, text)
 
 
@@ -48,7 +48,7 @@ def _one(value: Callable[[Snapshot], float | None]) -> _Values:
     return lambda snapshot: [(value(snapshot), {})]
 
 
-_COUNTERS: tuple[tuple[str, str, str, _Values], ...] = (
+COUNTERS: tuple[tuple[str, str, str, _Values], ...] = (
     ("breaker.calls", "{call}", "Admitted calls by outcome.", _each("outcome", lambda s: s.outcomes)),
     ("breaker.rejections", "{call}", "Rejected calls by reason.", _each("reason", lambda s: s.rejections)),
     ("breaker.state.time", "s", "Time in each state.", _each("state", lambda s: s.time_in)),
@@ -58,7 +58,7 @@ _COUNTERS: tuple[tuple[str, str, str, _Values], ...] = (
     ("breaker.late_results", "{call}", "Results of an earlier state or round.", _one(lambda s: s.late_results)),
 )
 
-_GAUGES: tuple[tuple[str, str, str, _Values], ...] = (
+GAUGES: tuple[tuple[str, str, str, _Values], ...] = (
     (
         "breaker.state",
         "1",

@@ -62,7 +62,7 @@ class BreakerMiddleware:
         """
         url = request.url
         try:
-            permit = self._hosts.breaker(url.scheme, url.host or "", url.port).acquire()
+            permit = self._hosts.breaker(url.scheme, url.raw_host or "", url.port).acquire()
         except CircuitOpenError as error:
             raise AiohttpCircuitOpenError(*error.args) from None
         started = time.monotonic()

@@ -8,7 +8,7 @@ exceptions are httpx's own, and a rejection is one of them too.
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Unpack
+from typing import Self, Unpack
 
 import httpx
 
@@ -79,6 +79,10 @@ class BreakerTransport(httpx.BaseTransport):
             response.stream = _Body(response.stream, permit, time.monotonic() - started)
         return response
 
+    def __enter__(self) -> Self:
+        self._transport.__enter__()
+        return self
+
     def close(self) -> None:
         """Close the guarded transport."""
         self._transport.close()
@@ -121,6 +125,10 @@ class AsyncBreakerTransport(httpx.AsyncBaseTransport):
         if not self._hosts.settled_by_headers(permit, response.status_code, response.headers.get):
             response.stream = _AsyncBody(response.stream, permit, time.monotonic() - started)
         return response
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
 
     async def aclose(self) -> None:
         """Close the guarded transport."""
@@ -177,6 +185,6 @@ class _AsyncBody(httpx.AsyncByteStream):
 def _acquire(hosts: Hosts, request: httpx.Request) -> Permit:
     url = request.url
     try:
-        return hosts.breaker(url.scheme, url.host, url.port).acquire()
+        return hosts.breaker(url.scheme, url.raw_host.decode("ascii"), url.port).acquire()
     except CircuitOpenError as error:
         raise HttpxCircuitOpenError(*error.args) from None

@@ -1,5 +1,6 @@
 """What an HTTP response says about its host, and which breaker is the host's. Knows no client library."""
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from palaver.breaker.breaker import CircuitBreaker
+from palaver.breaker.checks import predicate
 from palaver.breaker.config import Options
 from palaver.breaker.permit import Permit
 from palaver.breaker.registry import BreakerRegistry
 from palaver.breaker.tickets import Transition
 
 HostListener = Callable[[str, Transition], object]
+_log = logging.getLogger("palaver.breaker")
 _SECONDS: Final = re.compile(r"\s*(\d{1,9})\s*", re.ASCII)
 
 
@@ -52,6 +55,9 @@ class HttpPolicy:
     """Whether `Retry-After` of a failed response lengthens the wait, should the circuit open. Capped by
     `retry_after_cap`."""
 
+    def __post_init__(self) -> None:
+        predicate("failure_status", self.failure_status, "a predicate over statuses")
+
 
 class Hosts:
     """The breakers of one client, by `host:port`, and the policy over them."""
@@ -74,16 +80,24 @@ class Hosts:
         self.policy = policy or HttpPolicy()
 
     def breaker(self, scheme: str, host: str, port: int | None) -> CircuitBreaker:
-        """The breaker of a host."""
-        return self.breakers.get(f"{host}:{port or _PORTS.get(scheme, 0)}")
+        """The breaker of a host, which has the same name whatever the client writes around an IPv6 address."""
+        name = host.strip("[]").lower()
+        return self.breakers.get(f"{f'[{name}]' if ':' in name else name}:{port or _PORTS.get(scheme, 0)}")
 
     def settled_by_headers(self, permit: Permit, status: int, header: Callable[[str], str | None]) -> bool:
         """Settle as failed what the status says has failed. False if the body will decide."""
-        if not self.policy.failure_status(status):
+        if not self._fails(status):
             return False
         wait = retry_after(header("Retry-After"), header("Date")) if self.policy.obey_retry_after else None
         permit.failure(None, retry_after=wait)
         return True
+
+    def _fails(self, status: int) -> bool:
+        try:
+            return bool(self.policy.failure_status(status))
+        except Exception:  # noqa: BLE001  # foreign code, and the response must reach the caller all the same
+            _log.exception("failure_status raised; status %s is judged as by default", status)
+            return fails(status)
 
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}

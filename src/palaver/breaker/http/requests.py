@@ -7,7 +7,7 @@ A request is settled when its body has been read to the end, has failed, or is c
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Unpack, cast
 
 import requests
@@ -68,6 +68,10 @@ class BreakerAdapter(HTTPAdapter):
         """The breakers, by `host:port`."""
         return self._hosts.breakers
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The base class would leave the breakers out, and every request would fail.
+        raise TypeError("a BreakerAdapter is not copied or pickled, because its breakers stay here: mount a new one")
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """Send the request, unless the circuit of its host is open. Arguments as for `HTTPAdapter.send`.
 
@@ -111,17 +115,33 @@ class _Body:
             raise
         self._permit.success(elapsed=self._elapsed)
 
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self._step(self._raw.readline):
+            yield line
+
     def read(self, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401  # as urllib3's
+        return cast("bytes", self._step(self._raw.read, *args, **kwargs))
+
+    def read1(self, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401  # as urllib3's
+        return cast("bytes", self._step(self._raw.read1, *args, **kwargs))
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # whatever can be written to
+        return cast("int", self._step(self._raw.readinto, buffer))
+
+    def readline(self, *args: Any) -> bytes:  # noqa: ANN401  # as urllib3's
+        return cast("bytes", self._step(self._raw.readline, *args))
+
+    def _step(self, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # bytes, or a number
         try:
-            data = cast("bytes", self._raw.read(*args, **kwargs))
+            got = read(*args, **kwargs)
         except BaseException as error:
             self._permit.failure(error)
             raise
-        if data:
+        if got and not self._raw.closed:
             self._permit.renew()
         else:
             self._permit.success(elapsed=self._elapsed)
-        return data
+        return got
 
     def close(self) -> None:
         self._permit.success(elapsed=self._elapsed)

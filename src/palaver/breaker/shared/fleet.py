@@ -36,8 +36,7 @@ class Fleet:
         client: A synchronous client with a `socket_timeout`, because a server that is silent must count as away.
         prefix: Begins every key and the channel.
         poll: Seconds between two readings of what is written, and between two attempts to reach a server that is away.
-        on_change: Called with True when the server is reached, with False when it is lost; from a thread of this
-        object.
+        on_change: Called with True when the server is reached, with False when it is lost; from a thread of its own.
 
     Raises:
         ValueError: if the client would wait for ever.

@@ -5,8 +5,9 @@ import asyncio
 import aiohttp
 import pytest
 
-from palaver.breaker import CircuitOpenError, Outcome, State
+from palaver.breaker import BreakerRegistry, CircuitOpenError, Outcome, State
 from palaver.breaker.http.aiohttp import AiohttpCircuitOpenError, BreakerMiddleware
+from palaver.breaker.testing import FakeClock
 from tests.unit.breaker.http.faulty import BODY, FaultyServer
 
 
@@ -95,3 +96,17 @@ async def test_a_refused_connection_is_a_failure() -> None:
         with pytest.raises(aiohttp.ClientConnectorError):
             await fetch(session, url)
     assert middleware.breakers.get(host).state is State.OPEN
+
+
+async def test_a_body_that_nobody_reads_or_closes_ends_a_probe_when_it_has_arrived(server: FaultyServer) -> None:
+    clock = FakeClock()
+    middleware = BreakerMiddleware(breakers=BreakerRegistry(failure_threshold=1, open_for=10, clock=clock))
+    async with aiohttp.ClientSession(middlewares=[middleware]) as session:
+        await fetch(session, server.url("fail"))
+        breaker = middleware.breakers.get(server.host)
+        clock.advance(10)
+        closed = asyncio.Event()
+        breaker.listen(lambda change: closed.set() if change.after is State.CLOSED else None)
+        await session.get(server.url("ok"))
+        await asyncio.wait_for(closed.wait(), 40)
+    assert breaker.snapshot().outcomes[Outcome.SUCCESS] == 1

@@ -1,12 +1,14 @@
 """httpx under a breaker, against a real server that fails."""
 
 import asyncio
+from typing import Self
 
 import httpx
 import pytest
 
 from palaver.breaker import BreakerRegistry, CircuitOpenError, Outcome, State
 from palaver.breaker.http.httpx import AsyncBreakerTransport, BreakerTransport, HttpxCircuitOpenError
+from palaver.breaker.testing import FakeClock
 from tests.unit.breaker.http.faulty import BODY, FaultyServer
 
 
@@ -114,3 +116,39 @@ async def test_an_early_end_of_an_async_stream_is_a_success(server: FaultyServer
     async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", server.url("ok")) as response:
         await anext(response.aiter_bytes(10))
     assert transport.breakers.get(server.host).snapshot().outcomes[Outcome.SUCCESS] == 1
+
+
+class Entered(httpx.MockTransport):
+    """A transport that has to be entered."""
+
+    entered = 0
+
+    def __enter__(self) -> Self:
+        self.entered += 1
+        return self
+
+    async def __aenter__(self) -> Self:
+        self.entered += 1
+        return self
+
+
+async def test_the_guarded_transport_is_entered_with_its_client() -> None:
+    transport = Entered(lambda _: httpx.Response(200))
+    with httpx.Client(transport=BreakerTransport(transport)):
+        assert transport.entered == 1
+    async with httpx.AsyncClient(transport=AsyncBreakerTransport(transport)):
+        assert transport.entered == 2
+
+
+def test_a_body_that_nobody_reads_or_closes_gives_the_place_of_a_probe_back() -> None:
+    clock = FakeClock()
+    statuses = iter([503, 200])
+    inner = httpx.MockTransport(lambda _: httpx.Response(next(statuses), content=iter([b"x"])))
+    transport = BreakerTransport(inner, breakers=BreakerRegistry(failure_threshold=1, open_for=10, clock=clock))
+    transport.handle_request(httpx.Request("GET", "http://search/"))
+    clock.advance(10)
+    kept = [transport.handle_request(httpx.Request("GET", "http://search/"))]
+    assert transport.breakers.get("search:80").snapshot().in_flight == 1
+    with pytest.warns(ResourceWarning, match="never settled"):
+        kept.clear()
+    assert transport.breakers.get("search:80").snapshot().in_flight == 0

@@ -1,8 +1,16 @@
 """What a response says about its host."""
 
-import pytest
+import logging
 
-from palaver.breaker.http.policy import Hosts, fails, retry_after
+import httpx
+import pytest
+import requests
+import yarl
+
+from palaver.breaker import State
+from palaver.breaker.http.httpx import BreakerTransport
+from palaver.breaker.http.policy import Hosts, HttpPolicy, fails, retry_after
+from palaver.breaker.http.requests import BreakerAdapter
 
 DATE = "Fri, 20 Nov 2026 20:00:00 GMT"
 
@@ -49,3 +57,49 @@ def test_breakers_and_single_options_together_are_refused() -> None:
         Hosts(Hosts(None, None, None, {}, {}).breakers, None, None, {"ramp": 5}, {})
     with pytest.raises(ValueError, match="listener"):
         Hosts(Hosts(None, None, None, {}, {}).breakers, None, print, {}, {})
+
+
+def test_a_host_has_one_breaker_whatever_a_client_writes_around_its_address() -> None:
+    hosts = Hosts(None, None, None, {}, {})
+    assert hosts.breaker("http", "[::1]", 80) is hosts.breaker("http", "::1", None)
+    assert hosts.breaker("https", "Search", None) is hosts.breaker("https", "search", 443)
+    assert hosts.breakers.keys() == ("[::1]:80", "search:443")
+
+
+def test_clients_name_a_host_beyond_ascii_alike() -> None:
+    names: set[str] = set()
+    for transport in (BreakerTransport(failure_threshold=1), BreakerAdapter(failure_threshold=1)):
+        if isinstance(transport, BreakerTransport):
+            transport._transport = httpx.MockTransport(lambda _: httpx.Response(503))
+            transport.handle_request(httpx.Request("GET", "http://bücher.test/"))
+        else:
+            request = requests.Request("GET", "http://bücher.test/").prepare()
+            with pytest.raises(requests.ConnectionError):
+                transport.send(request, timeout=5, proxies={"http": "http://127.0.0.1:1"})
+        names.update(transport.breakers.keys())
+    names.add(f"{yarl.URL('http://bücher.test/').raw_host}:80")  # what the middleware of aiohttp asks for
+    assert names == {"xn--bcher-kva.test:80"}
+
+
+def test_a_judgement_that_raises_is_written_down_and_the_default_stands(caplog: pytest.LogCaptureFixture) -> None:
+    def raises(status: int) -> bool:
+        raise RuntimeError("an error in the judgement")
+
+    hosts = Hosts(None, HttpPolicy(failure_status=raises), None, {"failure_threshold": 1}, {})
+    breaker = hosts.breaker("http", "search", None)
+    with caplog.at_level(logging.ERROR):
+        permit = breaker.acquire()
+        assert not hosts.settled_by_headers(permit, 200, lambda _: None)
+        assert permit.release()
+        assert hosts.settled_by_headers(breaker.acquire(), 503, lambda _: None)
+    assert breaker.state is State.OPEN
+    assert "an error in the judgement" in caplog.text
+
+
+def test_a_judgement_is_a_plain_function() -> None:
+    async def judge(status: int) -> bool:
+        return False
+
+    for wrong in (500, judge):
+        with pytest.raises(TypeError, match="failure_status="):
+            HttpPolicy(failure_status=wrong)  # type: ignore[arg-type]  # what the checker forbids must fail too

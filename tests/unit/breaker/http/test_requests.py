@@ -1,13 +1,17 @@
 """requests under a breaker, against a real server that fails."""
 
+import copy
+import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
 
-from palaver.breaker import CircuitOpenError, Outcome, State
+from palaver.breaker import BreakerRegistry, CircuitOpenError, Outcome, State
 from palaver.breaker.http.requests import BreakerAdapter, RequestsCircuitOpenError
+from palaver.breaker.testing import FakeClock
 from tests.unit.breaker.http.faulty import BODY, FaultyServer
 
 
@@ -96,3 +100,43 @@ def test_a_rejection_survives_pickling(session: requests.Session, server: Faulty
     with pytest.raises(RequestsCircuitOpenError) as caught:
         session.get(server.url("ok"), timeout=5)
     assert pickle.loads(pickle.dumps(caught.value)).retry_after == caught.value.retry_after
+
+
+def lines(raw: Any) -> bytes:
+    return b"".join(raw)
+
+
+def into(raw: Any) -> bytes:
+    with io.BufferedReader(raw) as reader:
+        return reader.read()
+
+
+@pytest.mark.parametrize("read", [lines, into, lambda raw: raw.read(), lambda raw: raw.readline() + raw.readline()])
+def test_however_the_raw_body_is_read_its_end_settles_the_request(
+    session: requests.Session, adapter: BreakerAdapter, server: FaultyServer, read: Callable[[Any], bytes]
+) -> None:
+    response = session.get(server.url("ok"), timeout=5, stream=True)
+    assert read(response.raw) == BODY
+    assert adapter.breakers.get(server.host).snapshot().outcomes[Outcome.SUCCESS] == 1
+    response.close()
+
+
+def test_a_body_that_nobody_reads_or_closes_gives_the_place_of_a_probe_back(
+    session: requests.Session, server: FaultyServer
+) -> None:
+    clock = FakeClock()
+    adapter = BreakerAdapter(breakers=BreakerRegistry(failure_threshold=1, open_for=10, clock=clock))
+    session.mount("http://", adapter)
+    session.get(server.url("fail"), timeout=5)
+    clock.advance(10)
+    kept = [session.get(server.url("ok"), timeout=5, stream=True)]
+    assert adapter.breakers.get(server.host).snapshot().in_flight == 1
+    with pytest.warns(ResourceWarning, match="never settled"):
+        kept.clear()
+    assert adapter.breakers.get(server.host).snapshot().in_flight == 0
+
+
+def test_an_adapter_does_not_lose_its_breakers_on_the_way_to_another_process(adapter: BreakerAdapter) -> None:
+    for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="mount a new one"):
+            copying(adapter)
