@@ -7,8 +7,8 @@ connection useless the database is opened anew first, at most once a second.
 A job that SQLite refuses for itself (a text that is no Unicode) fails alone, and not the batch it came in.
 
 Between batches it folds the journal, sweeps, and copies the write-ahead log to the database, each time a slice in
-proportion to what was stored. No answer waits for that, and a slice does not wait for the disk: it is done again if it
-is lost.
+proportion to what was stored, and a slice each second. No answer waits for that, and a slice does not wait for the
+disk: it is done again if it is lost. If it fails, that is counted, and it is tried again a second later.
 
 Invariants: a batch's commit waits for the disk (`synchronous = FULL`) and does nothing but append; nothing is written
 to a file that is not at its path any more: it would be gone at the next start.
