@@ -7,6 +7,7 @@ in it, so one breaker serves any number of threads and event loops at once.
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from palaver.breaker import checks, report
@@ -74,7 +75,9 @@ class CircuitBreaker:
             TypeError: if `function` cannot be called.
         """
         wrapper = guarded(self.engine, function)
-        inner: Any = wrapper.__func__ if isinstance(wrapper, classmethod | staticmethod) else wrapper
+        inner: Any = wrapper
+        if isinstance(function, classmethod | staticmethod):
+            inner = inner.__func__
         inner.breaker = self
         return wrapper
 
@@ -94,7 +97,7 @@ class CircuitBreaker:
         except BaseException as error:
             engine.fail(ticket, started, error)
             raise
-        if inspect.iscoroutine(result):
+        if type(result) is CoroutineType:
             refuse_coroutine(engine, ticket, started, function, result)
         if type(result) in STREAMS:
             try:

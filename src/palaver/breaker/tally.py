@@ -139,7 +139,8 @@ class Latency(NamedTuple):
             if count and seen + count >= rank:
                 break
             seen, low = seen + count, high
-        return low if high == inf else low + (high - low) * max(0.0, rank - seen) / count
+        # There is a last bucket, so the loop has set both.
+        return low if high == inf else low + (high - low) * max(0.0, rank - seen) / count  # pyright: ignore[reportPossiblyUnboundVariable]
 
     @property
     def p50(self) -> float | None:
