@@ -25,9 +25,7 @@ class Bounds:
     waiting_bytes: int = 1_048_576  # what may wait for one connection, in its buffer and in its rooms
     answer_bytes: int = 1_700_000  # the largest answer to one request: it may fill the buffer beside what waits
     slow_seconds: float = 35.0  # in which one that is behind takes `write_high_bytes`; heartbeat interval plus timeout
-    log_seconds: float = (
-        5.0  # what the log was asked to read is `unavailable` after that; below the heartbeat's timeout
-    )
+    log_seconds: float = 5.0  # after that a read of the log is `unavailable`; less than the heartbeat's timeout
     linger_seconds: float = 5.0  # from a close frame to the end of a connection that does not react
     slice_members: int = 500  # members of a large room that are written to before others get a turn
     authentications: int = 1_000  # tokens being verified at the same time; beyond that `unavailable`
