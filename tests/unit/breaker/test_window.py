@@ -1,9 +1,12 @@
 """What windows hold and forget, by themselves."""
 
+import math
+from typing import Any
+
 import pytest
 
 from palaver.breaker import last, seconds
-from palaver.breaker.window import SLICES, TimeWindow, Windows
+from palaver.breaker.window import SHORTEST, SLICES, TimeWindow, Windows
 
 
 # Found by search: multiples of the slice that floating point puts on the far side of the slice that it computes.
@@ -46,3 +49,15 @@ def test_several_windows_are_recorded_as_one_and_show_the_first() -> None:
     assert (windows.calls, windows.failures, windows.slow) == (0, 0, 0)
     assert windows.of(short).calls == 0
     assert windows.of(count).calls == 3, "a count of calls does not age"
+
+
+@pytest.mark.parametrize("length", [math.inf, math.nan, 0, -1.0, SHORTEST / 2])
+def test_a_window_is_of_a_finite_time_that_a_clock_can_tell(length: float) -> None:
+    with pytest.raises(ValueError, match="length"):
+        seconds(length)
+
+
+@pytest.mark.parametrize("length", ["60", None, True])
+def test_the_length_of_a_window_is_a_number(length: Any) -> None:
+    with pytest.raises(TypeError, match="length"):
+        seconds(length)
