@@ -47,12 +47,11 @@ class Exponential:
 
     def __post_init__(self) -> None:
         duration("exponential: base", self.base)
-        if finite("exponential: factor", self.factor, wanted := "a finite number of at least 1") < 1:
+        wanted = "a finite number of at least 1"
+        if finite("exponential: factor", self.factor, wanted) < 1:
             raise ValueError(f"exponential: factor={self.factor!r}: give {wanted}")
-        if (
-            finite("exponential: cap", self.cap, wanted := f"a finite number of at least base, {self.base!r}")
-            < self.base
-        ):
+        wanted = f"a finite number of at least base, {self.base!r}"
+        if finite("exponential: cap", self.cap, wanted) < self.base:
             raise ValueError(f"exponential: cap={self.cap!r}: give {wanted}")
         if self.jitter not in _JITTERS:
             raise ValueError(f"exponential: jitter={self.jitter!r}: give one of {', '.join(_JITTERS)}")

@@ -153,3 +153,17 @@ def test_what_is_no_number_is_refused_by_name(arguments: dict[str, object]) -> N
     (name, value), *_ = arguments.items()
     with pytest.raises(TypeError, match=f"exponential: {name}={value!r}: give "):
         exponential(**arguments)  # type: ignore[arg-type]  # one wrong value at a time
+
+
+@pytest.mark.parametrize(
+    ("factor", "cap", "wanted"),
+    [
+        (0.5, 60.0, "factor=0.5: give a finite number of at least 1$"),
+        (math.inf, 60.0, "factor=inf: give a finite number of at least 1$"),
+        (2, 1.0, "cap=1.0: give a finite number of at least base, 2$"),
+        (2, math.nan, "cap=nan: give a finite number of at least base, 2$"),
+    ],
+)
+def test_a_wrong_number_is_refused_with_what_to_give_instead(factor: float, cap: float, wanted: str) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        exponential(2, factor=factor, cap=cap)
