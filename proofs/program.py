@@ -2,7 +2,8 @@
 
 Each claim runs one operation of the shipped class on an element whose cells and stamp are unknown and says that on
 every path the state afterwards is the join of the states before, that members are those with odd cells, and that the
-delta that comes back is the difference. Other elements are known; operations on one element do not look at others.
+delta that comes back is the difference; a stamp that is not legal is refused and changes nothing. Other elements are
+known; operations on one element do not look at others.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import z3
 
-from palaver.crdt import Delta, HybridLogicalClock, LWWElementSet, merged
+from palaver.crdt import Delta, HybridLogicalClock, LWWElementSet, StampError, merged
 from palaver.crdt.order import BIASES, MAX_STAMP, MIN_STAMP, NOTHING, add_cell, join, last_cell, remove_cell
 from proofs.symbolic import Claim, Symbol, Term, evaluate, explore, term_of
 
@@ -101,6 +102,30 @@ def _writes(bias: int) -> Iterator[tuple[str, Claim]]:
         yield f"{act} on {kind}", _claim(program, z3.And(legal, begin.assumption), begin.cell, incoming)
 
 
+def _refusals(bias: int) -> Iterator[tuple[str, Claim]]:
+    """Any number given as a stamp is refused if and only if it is not legal, whatever was written before."""
+    stamp, top = z3.Int("stamp"), z3.Int("top")
+    legal = z3.And(stamp >= MIN_STAMP, stamp <= MAX_STAMP)
+    for kind, act in product(KINDS, ("add", "remove")):
+        begin = start("mine", kind, bias)
+
+        def program(begin: Start = begin, act: str = act) -> Term | None:
+            members = replica(begin, bias)
+            members._top = Symbol(top)  # type: ignore[assignment]  # noqa: SLF001  # as in `replica`
+            write = members.add if act == "add" else members.remove
+            try:
+                write(ELEMENT, Symbol(stamp))  # type: ignore[arg-type]  # any number
+            except StampError:
+                return outcome(members, members.delta_since(None)).cell
+            return None
+
+        paths = explore(program, z3.And(begin.assumption, begin.cell <= top, top <= last_cell(MAX_STAMP, bias)))
+        assert any(path.result is not None for path in paths)
+        right = [legal if path.result is None else z3.And(z3.Not(legal), path.result == begin.cell) for path in paths]
+        claim = z3.And(*[z3.Implies(path.condition, each) for path, each in zip(paths, right, strict=True)])
+        yield f"{act} on {kind} of any stamp", claim
+
+
 def _merges(bias: int) -> Iterator[tuple[str, Claim]]:
     ways: dict[str, Callable[[Start, Start], Outcome]] = {
         "merge by union": lambda mine, theirs: _merge(mine, theirs, bias, crowded=False),
@@ -141,6 +166,6 @@ def claims() -> dict[str, Claim]:
     return {
         f"{name} [{BIASES[bias]} wins]": claim
         for bias in (0, 1)
-        for family in (_writes, _merges)
+        for family in (_writes, _refusals, _merges)
         for name, claim in family(bias)
     }

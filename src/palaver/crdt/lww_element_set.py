@@ -83,7 +83,7 @@ class LWWElementSet(Replica[E]):
 
     # Writing
 
-    def add(self, element: E, stamp: int | None = None) -> Delta[E]:
+    def add(self, element: E, stamp: int | None = None) -> Delta[E]:  # noqa: C901  # in one piece, for speed
         """Put `element` in and return the delta, which is empty if a later write stands against it.
 
         Without a stamp the write is stamped later than everything this replica knows of the element, so that it is
@@ -93,7 +93,7 @@ class LWWElementSet(Replica[E]):
             check_element(element)
         if stamp is None:
             stamp = self._next_stamp(element)
-        elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
+        elif stamp.__class__ is not int or stamp <= self._promised:
             self._refuse_stamp(stamp)
         # Two sums are quicker than a product.
         cell = stamp + stamp + 1
@@ -102,13 +102,16 @@ class LWWElementSet(Replica[E]):
         known = live.get(element) or (dead.get(element, NOTHING) if dead else NOTHING)
         if cell <= known:
             return self._unchanged
+        # A stamp beyond the last makes a cell above all there are, so that other cells need not be asked about theirs.
+        if cell > self._top:
+            if stamp > MAX_STAMP:
+                self._refuse_stamp(stamp)
+            self._top = cell
         watched = self._observers
         try:
             live[element] = cell
             if dead and known > NOTHING and not known & 1:
                 del dead[element]
-            if cell > self._top:  # noqa: PLR1730  # a call of max would be a tenth of the whole write
-                self._top = cell
             if watched:
                 self._tell([element], [known], [cell], self.replica)
         except BaseException:
@@ -118,31 +121,37 @@ class LWWElementSet(Replica[E]):
             self._deliver()
         return DeltaOfOne(self._bias_bit, element, cell)
 
-    def remove(self, element: E, stamp: int | None = None) -> Delta[E]:  # noqa: C901  # in one piece, for speed
+    def remove(self, element: E, stamp: int | None = None) -> Delta[E]:  # noqa: C901  # as add
         """Take `element` out and return the delta; an element never seen is recorded as removed, and no error.
 
         Unlike `set.remove` this never raises KeyError: the add may still be on its way. Otherwise as `add`.
         """
-        if type(element) is not str or not element.isascii():  # type: ignore[attr-defined]  # it is text by now
+        # Text that has a cell has been looked at already; `_tombstone` looks at what has none.
+        if type(element) is not str:
             check_element(element)
         if stamp is None:
             stamp = self._next_stamp(element)
-        elif stamp.__class__ is not int or not self._promised < stamp <= MAX_STAMP:
+        elif stamp.__class__ is not int or stamp <= self._promised:
             self._refuse_stamp(stamp)
         cell = stamp + stamp
-        if self._bias_bit:
+        bias_bit = self._bias_bit
+        if bias_bit:
             cell += 2
-        live, dead = self._live, self._dead
-        known = live.get(element) or dead.get(element, NOTHING)
+        live = self._live
+        known = member = live.get(element)
+        if known is None:
+            known = self._tombstone(element)
         if cell <= known:
             return self._unchanged
+        if cell > self._top:  # as in add
+            if stamp > MAX_STAMP:
+                self._refuse_stamp(stamp)
+            self._top = cell
         watched = self._observers
         try:
-            dead[element] = cell
-            if known & 1:
+            self._dead[element] = cell
+            if member is not None:
                 del live[element]
-            if cell > self._top:  # noqa: PLR1730  # as in add
-                self._top = cell
             if watched:
                 self._tell([element], [known], [cell], self.replica)
         except BaseException:
@@ -150,7 +159,7 @@ class LWWElementSet(Replica[E]):
             raise
         if watched:
             self._deliver()
-        return DeltaOfOne(self._bias_bit, element, cell)
+        return DeltaOfOne(bias_bit, element, cell)
 
     discard = remove
 
@@ -165,6 +174,14 @@ class LWWElementSet(Replica[E]):
     def clear(self) -> Delta[E]:
         """Take every member out and return one delta."""
         return self.difference_update(list(self))
+
+    def _tombstone(self, element: E) -> int:
+        """Return the cell of the removed `element`, or NOTHING if it has none; then look whether it can have one."""
+        cell = self._dead.get(element)
+        if cell is None:
+            check_element(element)
+            return NOTHING
+        return cell
 
     def _next_stamp(self, element: E) -> int:
         stamp = self._clock.tick()

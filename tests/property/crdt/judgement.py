@@ -71,6 +71,24 @@ def writing(crdt: Package) -> bool:
     return True
 
 
+def refusing(crdt: Package) -> bool:
+    """What is no stamp is refused, whatever has been written before, and changes nothing."""
+    acts, beyond = ("add", "remove"), (crdt.MIN_STAMP - 1, crdt.MAX_STAMP + 1)
+    for bias, first, act, stamp in product(BIASES, (None, *acts), acts, beyond):
+        members = replica(crdt, bias)
+        if first:
+            getattr(members, first)("ada", crdt.MAX_STAMP)
+        before = members.copy()
+        try:
+            getattr(members, act)("ada", stamp)
+        except crdt.StampError:
+            if not members.state_equal(before):
+                return False
+        else:
+            return False
+    return True
+
+
 def merging(crdt: Package) -> bool:
     """A merge, whichever way it is done, gives the definition, and returns the difference."""
     ways: list[Callable[[Package, Package], Package]] = [
@@ -127,11 +145,12 @@ def travelling(crdt: Package) -> bool:
 def time(crdt: Package) -> bool:
     """Stamps grow, local writes take effect, one bad clock spoils nothing."""
     wall = Wall()
-    members = replica(crdt, wall=wall)
-    members.add("ada", crdt.MAX_STAMP - 1)
-    members.remove("ada")
-    if "ada" in members:
-        return False
+    for first, then in (("remove", "add"), ("add", "remove")):
+        members = replica(crdt, wall=wall)
+        getattr(members, first)("ada", crdt.MAX_STAMP - 1)
+        getattr(members, then)("ada")
+        if ("ada" in members) is not (then == "add"):
+            return False
     stamps = [members.clock.tick() for _ in range(3)]
     if stamps != sorted(set(stamps)) or members.clock.lead > timedelta(seconds=1):
         return False
@@ -205,7 +224,7 @@ def restarting(crdt: Package) -> bool:
 
 def broken(crdt: Package) -> Iterator[str]:
     """Name what does not hold; what raises does not hold either."""
-    for law in (time, tombstones, settling, restarting, travelling, writing, laws, merging):
+    for law in (time, tombstones, settling, restarting, travelling, refusing, writing, laws, merging):
         try:
             holds = law(crdt)
         except Exception as error:  # noqa: BLE001 - a mutant may fail in any way, and each is a death

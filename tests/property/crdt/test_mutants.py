@@ -1,7 +1,7 @@
 """Mutants of the order, the merge and everything that guards them: each must die, or the tests prove nothing.
 
 Every row is a way in which such a set has been built wrongly somewhere, or could be. The laws are asked of all of them;
-the model and the program under z3 of those that change the order or the merge.
+the model and the program under z3 of those that change the order, the merge or what is taken for a stamp.
 """
 
 from collections.abc import Iterator
@@ -69,8 +69,16 @@ ORDER_AND_MERGE = [
         "a remove needs the member", "lww_element_set", "if cell <= known:", "if cell <= known or not known & 1:", 1
     ),
     Mutant("a remove leaves the member", "lww_element_set", "del live[element]", "pass"),
-    Mutant("a remove has its own bias", "lww_element_set", "if self._bias_bit:", "if True:"),
-    Mutant("a remove has no bias", "lww_element_set", "if self._bias_bit:", "if False:"),
+    Mutant("a remove sees no tombstone", "lww_element_set", "known = self._tombstone(element)", "known = NOTHING"),
+    Mutant("a remove has its own bias", "lww_element_set", "if bias_bit:", "if True:"),
+    Mutant("a remove has no bias", "lww_element_set", "if bias_bit:", "if False:"),
+]
+
+STAMPS = [
+    Mutant("an add takes any stamp above", "lww_element_set", "if stamp > MAX_STAMP:", "if False:"),
+    Mutant("a remove takes any stamp above", "lww_element_set", "if stamp > MAX_STAMP:", "if False:", 1),
+    Mutant("an add takes any stamp below", "lww_element_set", " or stamp <= self._promised:", ":"),
+    Mutant("a remove takes any stamp below", "lww_element_set", " or stamp <= self._promised:", ":", 1),
 ]
 
 GUARDS = [
@@ -82,6 +90,8 @@ GUARDS = [
         "                return False",
         "                self._latest = stamp",
     ),
+    Mutant("an add hides how great its cell is", "lww_element_set", "self._top = cell", "pass"),
+    Mutant("a remove hides how great its cell is", "lww_element_set", "self._top = cell", "pass", 1),
     Mutant("a local write is content with the clock", "lww_element_set", "if stamp <= latest:", "if False:"),
     Mutant("a future cell is dropped", "replica", "self._quarantine.hold(future)", "pass"),
     Mutant("a future cell is clamped", "quarantine", "future.append(item)", "believed[item[0]] = limit"),
@@ -128,7 +138,14 @@ def unproved() -> Iterator[str]:
     families = [
         family(bias)
         for bias in (0, 1)
-        for family in (lww._lattice, lww._convergence, lww._collection, program._writes, program._merges)
+        for family in (
+            lww._lattice,
+            lww._convergence,
+            lww._collection,
+            program._writes,
+            program._refusals,
+            program._merges,
+        )
     ]
     for name, claim in chain(*families):
         if lww.verdict(claim) != lww.PROVED:
@@ -140,13 +157,13 @@ def test_the_program_as_it_is_breaks_no_law() -> None:
     assert list(broken(palaver.crdt)) == []
 
 
-@pytest.mark.parametrize("mutant", [*ORDER_AND_MERGE, *GUARDS], ids=name_of)
+@pytest.mark.parametrize("mutant", [*ORDER_AND_MERGE, *STAMPS, *GUARDS], ids=name_of)
 def test_the_laws_kill(mutant: Mutant) -> None:
     with mutated(mutant) as package:
         assert next(broken(package), None) is not None, "it survived"
 
 
-@pytest.mark.parametrize("mutant", ORDER_AND_MERGE, ids=name_of)
+@pytest.mark.parametrize("mutant", [*ORDER_AND_MERGE, *STAMPS], ids=name_of)
 def test_the_proofs_kill(mutant: Mutant) -> None:
     with mutated(mutant):
         try:

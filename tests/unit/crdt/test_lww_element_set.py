@@ -159,6 +159,36 @@ def test_what_is_no_stamp_is_refused(stamp: int) -> None:
     assert members.statistics() == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("last", ["add", "remove"])
+def test_a_stamp_beyond_the_last_is_refused_after_the_last_too(bias: Bias, last: str) -> None:
+    members = replica(bias=bias)
+    getattr(members, last)("ada", MAX_STAMP)
+    before = members.copy()
+
+    for write in (members.add, members.remove):
+        for element in ("ada", "bob"):
+            with pytest.raises(StampError):
+                write(element, MAX_STAMP + 1)
+    assert members.state_equal(before)
+
+
+class Name(str):
+    """Text of a class that could redefine what is equal."""
+
+
+@pytest.mark.parametrize("twin", [1.0, True, Name("ada"), ("bob", True)])
+@pytest.mark.parametrize("stamp", [None, MAX_STAMP])
+def test_what_only_equals_a_member_is_refused_as_an_element(twin: str, stamp: int | None) -> None:
+    members: LWWElementSet[object] = LWWElementSet([1, "ada", ("bob", 1)])
+    before = members.copy()
+
+    for write in (members.add, members.remove):
+        with pytest.raises(ElementError):
+            write(twin, stamp)
+    assert members.state_equal(before)
+
+
 @pytest.mark.parametrize(
     "element", [1.0, float("nan"), True, None, "\ud800", 1 << 64, -(1 << 63) - 1, ("a", ("b",)), ("a", 1.5), [], {}]
 )
