@@ -29,6 +29,7 @@ from palaver.chat.moderation import Moderation
 from palaver.chat.names import room_problem, text_problem
 from palaver.chat.permission import Permission
 from palaver.chat.records import Message, is_ours
+from palaver.chat.rights import EVERYWHERE
 from palaver.chat.rooms import Loading, Room
 from palaver.chat.session import Session
 from palaver.chat.state import State
@@ -102,24 +103,29 @@ class Conversation:
 
     def send(self, session: Session, request: requests.Send, now: float) -> None:
         """Check a message and ask the log to store it."""
-        state, person = self._state, session.person
+        state, person, room, text = self._state, session.person, request.room, request.text
         assert person is not None
-        room = session.rooms.get(request.room)
-        if not self._may_speak(session, room, request, now):
+        user, moderated = person.user, room in self._moderation.rooms
+        plain = room in session.rooms and not moderated and session.rights.send is EVERYWHERE  # as nearly always
+        if not plain and not self._may_speak(session, request, now):
             return
-        problem = text_problem(request.text, state.settings.text_chars)
+        problem = text_problem(text, state.settings.text_chars)
         if problem is not None:
             state.refuse(session, request.id, "invalid_text", problem, now, field="text")
             return
-        if not self._within_limits(session, request, now):
+        pace, window = state.paces.of(room), self._window(user.id)
+        # No slow mode, and the room's bucket is empty: the user's window is the only limit.
+        if not moderated and pace.arrival <= now and (window is None or window.admit(now)):
+            pace.arrival = now + state.room_seconds
+        elif not self._within_limits(session, request, now):
             return
-        command = is_command(request.text) and not is_ours(person.user)
+        command = text[0] == "/" and is_command(text) and not is_ours(user)
         job = Append(  # by place: names cost as much again
             session.connection,
             request.id,
-            request.room,
-            person.user,
-            request.text,
+            room,
+            user,
+            text,
             request.cid,
             self._message_ids.next(),
             state.wall_ms(now),
@@ -134,14 +140,14 @@ class Conversation:
     def stored(self, result: Stored, now: float) -> None:
         """The log has committed a message: show it to the room and acknowledge it."""
         state, job = self._state, result.job
-        window = None if state.windows is None else state.windows.of(job.user.id)
+        window = self._window(job.user.id)
         if result.duplicate:
             if window is not None:
                 window.give_back(job.accepted)
             state.paces.of(job.room).give_back(job.user.id)
-            state.counts["sends", "duplicate"] += 1
+            state.sends["duplicate"] += 1
         else:
-            state.counts["sends", "stored"] += 1
+            state.sends["stored"] += 1
             self._show(result, now)
         if job.command:
             state.out.append(Obey(job, result.seq, result.mid, result.duplicate))
@@ -172,7 +178,7 @@ class Conversation:
             if window is not None:
                 window.give_back(job.accepted)
             self._state.paces.of(job.room).give_back(job.user.id)
-            self._state.counts["sends", "unavailable"] += 1
+            self._state.sends["unavailable"] += 1
         session = self._state.sessions.get(job.connection)
         if session is not None:
             self._state.unavailable(session, job.re, now, writing=not isinstance(job, Page))
@@ -204,10 +210,10 @@ class Conversation:
                 self._state.refuse(session, re, "not_joined", problem, now)
         return room
 
-    def _may_speak(self, session: Session, room: Room | None, request: requests.Send, now: float) -> bool:
+    def _may_speak(self, session: Session, request: requests.Send, now: float) -> bool:
         """Whether the user may say anything in the room; a room that was joined has a good name."""
         assert session.person is not None
-        if room is None:
+        if request.room not in session.rooms:
             if not session.http:
                 self._joined(session, request.id, request.room, now)
                 return False
@@ -270,4 +276,4 @@ class MessageIds:
     def next(self) -> str:
         """One more id."""
         self._count += 1
-        return f"{self._prefix}{self._count:x}"
+        return f"{self._prefix}{self._count}"

@@ -138,20 +138,25 @@ class Engine:
         session = state.sessions.get(connection)
         if session is None:
             return []
-        self._vigil.heard(session, now)
+        session.last_in = now
+        if session.awaiting_since is not None:
+            self._vigil.heard(session, now)  # there is more to it
         try:
             request = requests.decode(data)
         except requests.Malformed as wrong:
             self._malformed(session, wrong, now)
             return state.take_out()
-        if self._within_frame_limits(session, request, now):
-            kind = type(request)
-            state.requests[kind] += 1
-            if session.phase is _READY or kind in ALLOWED[session.phase]:  # all requests are allowed to who is ready
-                self._requests[kind](session, request, now)
-            else:
-                re: str | None = getattr(request, "id", None)
-                state.refuse(session, re, "unauthenticated", "Send `auth` first.", now)
+        if session.phase is _READY and session.frames <= now:  # its bucket is empty; and it may send all requests
+            session.frames = now + state.frame_seconds
+        elif not self._within_frame_limits(session, request, now):
+            return state.take_out()
+        kind = type(request)
+        state.requests[kind] += 1
+        if session.phase is _READY or kind in ALLOWED[session.phase]:
+            self._requests[kind](session, request, now)
+        else:
+            re: str | None = getattr(request, "id", None)
+            state.refuse(session, re, "unauthenticated", "Send `auth` first.", now)
         return state.take_out()
 
     def receive_binary(self, connection: Connection, now: float) -> list[Effect]:

@@ -24,6 +24,8 @@ class SlidingWindow:
     def wait(self, now: float) -> float:
         """Seconds until one more event is allowed; 0.0 if it is allowed now."""
         times = self._times
+        if len(times) < self._limit:
+            return 0.0
         while times and times[0] + self._seconds <= now:
             times.popleft()
         return 0.0 if len(times) < self._limit else times[0] + self._seconds - now
@@ -31,6 +33,14 @@ class SlidingWindow:
     def take(self, now: float) -> None:
         """Count one event. Only after `wait(now)` said 0.0."""
         self._times.append(now)
+
+    def admit(self, now: float) -> bool:
+        """Count one event if it is allowed now; says whether it was."""
+        times = self._times
+        if len(times) >= self._limit and self.wait(now) > 0.0:
+            return False
+        times.append(now)
+        return True
 
     def give_back(self, taken: float) -> None:
         """Forget the event counted at `taken`, if it is still remembered: it turned out not to have happened."""
@@ -62,13 +72,17 @@ class SlidingWindow:
 
 
 class Bucket:
-    """The rule of a bucket: `rate` events a second, `burst` at once. The state of each is one float kept elsewhere."""
+    """The rule of a bucket: `rate` events a second, `burst` at once. The state of each is one float kept elsewhere.
 
-    __slots__ = ("_interval", "_tolerance")
+    A bucket whose state is not after `now` is empty: one more event is allowed, and the state after it is
+    `now + interval`. Where nearly every bucket is, that can be had without a call.
+    """
+
+    __slots__ = ("_tolerance", "interval")
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._interval = 1.0 / rate
-        self._tolerance = self._interval * (burst - 1)
+        self.interval = 1.0 / rate  # seconds
+        self._tolerance = self.interval * (burst - 1)
 
     def wait(self, arrival: float, now: float) -> float:
         """Seconds until one more event is allowed by the state `arrival`; 0.0 if it is allowed now."""
@@ -77,7 +91,7 @@ class Bucket:
 
     def take(self, arrival: float, now: float) -> float:
         """The state after one more event."""
-        return (arrival if arrival > now else now) + self._interval  # noqa: FURB136 - max() takes twice as long
+        return (arrival if arrival > now else now) + self.interval  # noqa: FURB136 - max() takes twice as long
 
 
 def milliseconds(seconds: float) -> int:

@@ -32,6 +32,7 @@ class Moderation:
         self._state = state
         self._membership = membership
         self._sanctions: dict[tuple[str, str, str], Sanction] = {}
+        self.rooms: set[str] = set()  # of which something was ever decided: no other needs to be asked about
         self.removed: list[Session] = []  # whom the engine must close; drained by it after each call
         for sanction in sanctions:
             self._keep(sanction)
@@ -42,13 +43,11 @@ class Moderation:
 
     def silences(self, room: str, user: str, now: float) -> bool:
         """Whether the user may not speak in the room, muted or banned."""
-        if not self._sanctions:
-            return False
         return self._standing("mute", room, user, now) is not None or self.is_banned(room, user, now)
 
     def pause_seconds(self, room: str, now: float) -> float:
         """Slow mode: how long a user waits between two messages; 0.0 without."""
-        sanction = self._standing("slow", room, "", now) if self._sanctions else None
+        sanction = self._standing("slow", room, "", now)
         return sanction.seconds if sanction else 0.0
 
     def listed(self, room: str, now: float) -> list[Sanction]:
@@ -173,6 +172,7 @@ class Moderation:
         known = self._sanctions.get(key)
         if known is None or known.at < sanction.at:
             self._sanctions[key] = sanction
+            self.rooms.add(sanction.room)
 
     def _standing(self, kind: str, room: str, user: str, now: float) -> Sanction | None:
         sanction = self._sanctions.get((kind, room, user))

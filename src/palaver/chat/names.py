@@ -87,6 +87,8 @@ def name_problem(name: str) -> str | None:
 
 def text_problem(text: str, max_chars: int) -> str | None:
     """Say what is wrong with a message's text, or None. `max_chars` counts code points."""
+    if text.isascii() and text.isprintable() and len(text) <= max_chars and not text.isspace() and text:
+        return None  # nearly every text
     if not text:
         return "The text is empty."
     if len(text) > max_chars:

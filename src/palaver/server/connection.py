@@ -82,8 +82,30 @@ class Connection(Inbound, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take frames."""
-        self._shell.stats.bytes_in += len(data)
-        self._take(data)
+        shell = self._shell
+        bounds = shell.bounds
+        shell.stats.bytes_in += len(data)
+        now = shell.clock()
+        ration = bounds.frames_per_turn
+        taken = self.consume(data, bounds.frame_bytes, ration, now)
+        rate = bounds.frames_per_second
+        if rate is not None and taken:
+            credit = now - 1.0
+            self._on_at = max(credit, self._on_at) + taken / rate
+            if self._on_at > now and not self.closing:
+                shell.stats.slowed_down += 1
+                self._stop_reading()
+                self._take_rest_soon(self._on_at - now)
+                return
+        if taken >= ration:
+            self._stop_reading()
+            self._take_rest_soon(0.0)
+        elif self.deaf:
+            if self._held is not None:
+                self._stop_reading()  # only now: most who wait for the log have nothing more to say meanwhile
+        elif not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more; the transport closes once everything is written, or the linger is over."""
@@ -204,31 +226,6 @@ class Connection(Inbound, asyncio.Protocol):
 
     # ---- how fast frames are taken ----
 
-    def _take(self, data: bytes) -> None:
-        shell = self._shell
-        bounds = shell.bounds
-        now = shell.clock()
-        ration = bounds.frames_per_turn
-        taken = self.consume(data, bounds.frame_bytes, ration, now)
-        rate = bounds.frames_per_second
-        if rate is not None and taken:
-            credit = now - 1.0
-            self._on_at = max(credit, self._on_at) + taken / rate
-            if self._on_at > now and not self.closing:
-                shell.stats.slowed_down += 1
-                self._stop_reading()
-                self._take_rest_soon(self._on_at - now)
-                return
-        if taken >= ration:
-            self._stop_reading()
-            self._take_rest_soon(0.0)
-        elif self.deaf:
-            if self._held is not None:
-                self._stop_reading()  # only now: most who wait for the log have nothing more to say meanwhile
-        elif not self._reading:
-            self._reading = True
-            self.transport.resume_reading()
-
     def _hear_again(self) -> None:
         if not self.congested and not self._waits:
             self.deaf = False
@@ -248,7 +245,7 @@ class Connection(Inbound, asyncio.Protocol):
     def _take_rest(self) -> None:
         self._rest = None
         if not self.deaf:
-            self._take(b"")
+            self.data_received(b"")
 
     def _begin_linger(self) -> None:
         if self._linger is None:

@@ -175,9 +175,10 @@ class Inbound:
 
 def _extended(chunk: bytes | bytearray, at: int, marker: int) -> tuple[int, int]:
     """Where the payload begins, and its length where seven bits do not hold it; -1 where not all of it is here yet."""
-    width = 2 if marker == 126 else 8
-    digits = chunk[at + 2 : at + 2 + width]
-    return at + 6 + width, int.from_bytes(digits, "big") if len(digits) == width else -1
+    if marker == 126:
+        return at + 8, chunk[at + 2] << 8 | chunk[at + 3] if len(chunk) - at >= 4 else -1
+    digits = chunk[at + 2 : at + 10]
+    return at + 14, int.from_bytes(digits, "big") if len(digits) == 8 else -1
 
 
 def _is_utf8(payload: bytes) -> bool:

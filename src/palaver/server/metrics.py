@@ -172,7 +172,7 @@ METRICS: tuple[Row, ...] = (
     Row("deliveries", "counter", "Frames for whole rooms times their connections.",
         _one(lambda s: s.shell.stats.deliveries)),
     Row("sends", "counter", "Messages by what became of them.",
-        _all(("stored", "duplicate", "unavailable"), _counts("sends")), ("result",)),
+        _all(("stored", "duplicate", "unavailable"), lambda s: s.engine.state.sends), ("result",)),
     Row("errors", "counter", "Errors sent to clients, by code.", _all(ERRORS, _errors), ("code",)),
     Row("rate_limited", "counter", "Requests over a limit, by whose it is.",
         _all(("user", "connection", "room", "ip"), _counts("rate_limited")), ("scope",)),

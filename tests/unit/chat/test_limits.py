@@ -33,6 +33,18 @@ def test_a_refused_event_is_accepted_after_the_wait_it_was_told(limit: int, step
         window.take(now)
 
 
+@given(limit=st.integers(1, 6), steps=_steps)
+def test_to_admit_is_to_take_where_nothing_has_to_wait(limit: int, steps: list[float]) -> None:
+    one, other, now = SlidingWindow(limit, 1.0), SlidingWindow(limit, 1.0), 100.0
+    for step in steps:
+        now += step
+        allowed = other.wait(now) == 0.0
+        if allowed:
+            other.take(now)
+        assert one.admit(now) == allowed
+        assert one.standing(now) == other.standing(now)
+
+
 def test_what_is_given_back_does_not_count() -> None:
     window = SlidingWindow(2, 1.0)
     window.take(10.0)
@@ -52,6 +64,13 @@ def test_giving_back_what_was_forgotten_changes_nothing() -> None:
     window.give_back(10.0)
 
     assert window.remaining(11.6) == 0
+
+
+@given(rate=st.integers(1, 50), burst=st.integers(1, 100), now=st.floats(0, 1e6), ago=st.floats(0, 1e3))
+def test_a_bucket_whose_state_is_past_is_empty(rate: int, burst: int, now: float, ago: float) -> None:
+    bucket = Bucket(rate, burst)
+    assert bucket.wait(now - ago, now) == 0.0
+    assert bucket.take(now - ago, now) == now + bucket.interval
 
 
 @given(rate=st.integers(1, 50), burst=st.integers(1, 100), steps=st.lists(st.floats(0, 0.5), max_size=200))

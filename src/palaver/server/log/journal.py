@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-FULL_MESSAGES = 10_000
-FULL_BYTES = 4 * 1024 * 1024
+FULL_MESSAGES = 25_000
+FULL_BYTES = 8 * 1024 * 1024
 """A generation with so much is full. It grows on until the one before it is folded: to less than twice as much, unless
 that fails. What a start has to read, and a fold has to hold, is the two of them and a batch."""
 _OVERFULL = 10  # generations, of which none could be folded: no more is taken
