@@ -177,10 +177,9 @@ class LWWElementSet(Replica[E]):
 
     def _tombstone(self, element: E) -> int:
         """Return the cell of the removed `element`, or NOTHING if it has none; then look whether it can have one."""
-        cell = self._dead.get(element)
-        if cell is None:
+        cell = self._dead.get(element, NOTHING)
+        if cell == NOTHING and not (type(element) is str and element.isascii()):  # type: ignore[attr-defined]  # as in add
             check_element(element)
-            return NOTHING
         return cell
 
     def _next_stamp(self, element: E) -> int:
