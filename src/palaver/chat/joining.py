@@ -61,18 +61,22 @@ class Joining:
             return
         room.ring.fill(result.messages, result.seq)
         room.state = Loading.READY
-        waiting, room.waiting = room.waiting, []
-        for session, request, fates in waiting:
-            if self._lives(session):
-                if self._may_enter(session, request, now):
-                    self._enter(session, room, request, fates, now)
-                self._state.release(session)
+        answered = 0
+        try:
+            for session, request, fates in room.waiting:
+                if self._lives(session):
+                    if self._may_enter(session, request, now):
+                        self._enter(session, room, request, fates, now)
+                    self._state.release(session)
+                answered += 1
+        finally:
+            del room.waiting[:answered]  # after a fault of ours, `load_failed` answers the others
         self._membership.drop_if_empty(room)
 
     def load_failed(self, job: Load, now: float) -> None:
         """A room could not be read: whoever waits for it may ask again."""
         room = self._state.rooms.get(job.room)
-        if room is None or room.state is Loading.READY:
+        if room is None:
             return
         waiting, room.waiting = room.waiting, []
         for session, request, _ in waiting:

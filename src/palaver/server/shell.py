@@ -153,6 +153,8 @@ class Shell:
                 request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
                 connection = None if isinstance(job, fx.Load) else job.connection
                 self.performer.fault(error, connection, request)
+                if isinstance(job, fx.Load):
+                    self._tell(self.engine.logged, (fx.Failed(job, "a fault of ours"),), self.clock())
                 if isinstance(connection, Connection):
                     connection.release()  # nothing else would
             else:

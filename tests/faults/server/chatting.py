@@ -146,6 +146,10 @@ class Talker:
         self._ids += 1
         re = str(self._ids)
         await self.client.send(msgspec.json.encode({"id": re, **request}).decode())
+        return await self.answer(re)
+
+    async def answer(self, re: str) -> dict[str, Any]:
+        """Wait for the answer to the request with this id; keep the pushes on the way."""
         while True:
             frame = await self.hear()
             if frame.get("re") == re:

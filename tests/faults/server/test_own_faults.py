@@ -1,0 +1,59 @@
+"""Faults of our own in the middle of something: everybody who waits is answered, and the next try works."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from palaver.chat.joining import Joining
+from palaver.chat.rooms import Ring
+from tests.faults.server.chatting import chatting, join
+from tests.unit.server.serving import until
+
+NAMES = ("ada", "bob", "cyd")
+
+
+def failing_once(method: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """The method, but that its call number `at` fails."""
+    calls = 0
+
+    def call(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise RuntimeError("a fault of ours")
+        return method(*arguments)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("where", "at", "joined"),
+    [((Ring, "fill"), 1, set()), ((Joining, "_enter"), 1, set()), ((Joining, "_enter"), 2, {"ada"})],
+)
+async def test_a_fault_while_a_room_is_loaded_leaves_nobody_waiting(
+    where: tuple[type, str], at: int, joined: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name = where
+    monkeypatch.setattr(owner, name, failing_once(getattr(owner, name), at))
+    async with chatting(faults=1) as server, contextlib.AsyncExitStack() as stack:
+        talkers = [await join(server, called, stack=stack) for called in NAMES]
+        tell, held = server.shell.performer.submit, list[None]()
+        monkeypatch.setattr(server.shell.performer, "submit", lambda: held.append(None))  # until all three wait
+        for talker in talkers:
+            await talker.client.send('{"type":"join","id":"j","room":"r"}')
+            await talker.client.send('{"type":"ping","id":"p"}')
+        rooms = server.engine.state.rooms
+        await until(lambda: "r" in rooms and len(rooms["r"].waiting) == len(NAMES))
+        monkeypatch.setattr(server.shell.performer, "submit", tell)
+        tell()
+        answers = {talker.name: await talker.answer("j") for talker in talkers}
+        assert {called for called, answer in answers.items() if answer["type"] == "ack"} == joined
+        assert {answer["code"] for answer in answers.values() if answer["type"] == "error"} == {"unavailable"}
+        for talker in talkers:
+            assert (await talker.answer("p"))["type"] == "ack", "it is listened to again"
+            assert (await talker.ask(type="join", room="r"))["type"] == "ack"
+        assert (await talkers[0].ask(type="send", room="r", text="hello"))["seq"] == 1
+        for talker in talkers:
+            assert await talker.messages(1) == [1]
