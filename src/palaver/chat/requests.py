@@ -58,7 +58,7 @@ class Leave(Request, frozen=True, tag="leave"):
 
 
 class History(Request, frozen=True, tag="history"):
-    """Read kept messages before or after a `seq`; with neither, the newest."""
+    """Read kept messages before or after a `seq`; with both, from the first between them; with neither, the newest."""
 
     id: Id
     room: str

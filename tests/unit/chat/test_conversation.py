@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from palaver.chat.rights import Rights
 from palaver.chat.settings import ChatSettings
 from tests.sim.world import ModelLog, Peer, World
@@ -317,6 +319,18 @@ def test_history_pages_in_both_directions_and_says_when_it_is_complete() -> None
         assert [message["seq"] for message in older["messages"]] == [1, 2, 3, 4, 5, 6]
         assert older["complete"]
         assert [message["seq"] for message in later["messages"]] == [8, 9, 10]
+
+
+@pytest.mark.parametrize(("limit", "seqs", "complete"), [(2, [4, 5], False), (3, [4, 5, 6], True)])
+def test_history_between_two_messages_begins_at_the_first(limit: int, seqs: list[int], complete: bool) -> None:
+    world = World(_UNLIMITED)
+    ada = world.guest("ada", "lobby")
+    _say(ada, *map(str, range(1, 11)))
+
+    for reader in (ada, world.guest("bob")):
+        page = reader.ask("history", room="lobby", after=3, before=7, limit=limit)
+        assert [message["seq"] for message in page["messages"]] == seqs
+        assert page["complete"] == complete
 
 
 def test_history_from_the_log_and_from_memory_are_the_same() -> None:

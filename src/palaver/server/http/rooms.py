@@ -65,7 +65,7 @@ async def list_rooms(request: web.Request) -> web.StreamResponse:
 
 
 async def read_messages(request: web.Request) -> web.StreamResponse:
-    """A page of a room's kept messages: the newest, or those `before` or `after` a `seq`."""
+    """A page of a room's kept messages: the newest, or those `before` or `after` a `seq`, or between two."""
     known = query(request, _NUMBERS)
     numbers = {name: number(text, name, 0, MAX_SEQ) for name, text in known.items()}
     return reply_response(await ask(request, "history", {"room": _room(request), **numbers}))
