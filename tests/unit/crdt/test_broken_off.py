@@ -93,6 +93,7 @@ def test_a_write_that_is_broken_off_anywhere_has_happened_or_has_not(write: Call
         cursor, copy = members.cursor(), members.copy()
         members.subscribe(partial(hear, heard))
         tracer = Interrupt(number)
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 traces opcodes only if a frame asks before `settrace`
         sys.settrace(tracer)
         try:
             write(members)
