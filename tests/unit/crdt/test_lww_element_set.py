@@ -1,8 +1,6 @@
 """The set as its users see it: writing, reading, merging."""
 
 import copy
-import pickle
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -12,34 +10,13 @@ from palaver.crdt import (
     MAX_STAMP,
     MIN_STAMP,
     Bias,
-    ElementError,
-    HybridLogicalClock,
     LWWElementSet,
     MismatchError,
-    StampError,
     merged,
 )
-from palaver.crdt.clock import COUNTER_BITS
-from palaver.crdt.delta import DeltaOfOne
+from tests.unit.crdt.replicas import BIASES, Wall, replica
 
 pytestmark = pytest.mark.usefixtures("joining")
-
-
-class Wall:
-    """A wall clock that stands where it is put."""
-
-    def __init__(self, milliseconds: int = 1_000_000) -> None:
-        self.milliseconds = milliseconds
-
-    def __call__(self) -> int:
-        return self.milliseconds
-
-
-def replica(name: str = "a", *, bias: Bias = "add", wall: Wall | None = None) -> LWWElementSet[str]:
-    return LWWElementSet(bias=bias, clock=HybridLogicalClock(name, wall or Wall()))
-
-
-BIASES: tuple[Bias, Bias] = ("add", "remove")
 
 
 def test_what_was_added_is_in_the_set() -> None:
@@ -137,79 +114,6 @@ def test_a_local_write_takes_effect_over_a_stamp_far_ahead_without_dragging_the_
     assert members.stamp_of("ada") == MAX_STAMP
     members.add("bob")
     assert members.clock.lead <= timedelta(milliseconds=1)
-
-
-def test_nothing_can_be_written_after_the_last_stamp_and_the_error_says_so() -> None:
-    members = replica()
-    members.add("ada", MAX_STAMP)
-
-    with pytest.raises(StampError, match="last stamp"):
-        members.remove("ada")
-    assert "ada" in members
-
-
-@pytest.mark.parametrize("stamp", [MAX_STAMP + 1, MIN_STAMP - 1, 1.5, True, "7"])
-def test_what_is_no_stamp_is_refused(stamp: int) -> None:
-    members = replica()
-
-    with pytest.raises(StampError):
-        members.add("ada", stamp)
-    with pytest.raises(StampError):
-        members.remove("ada", stamp)
-    assert members.statistics() == (0, 0, 0, 0)
-
-
-@pytest.mark.parametrize("bias", BIASES)
-@pytest.mark.parametrize("last", ["add", "remove"])
-def test_a_stamp_beyond_the_last_is_refused_after_the_last_too(bias: Bias, last: str) -> None:
-    members = replica(bias=bias)
-    getattr(members, last)("ada", MAX_STAMP)
-    before = members.copy()
-
-    for write in (members.add, members.remove):
-        for element in ("ada", "bob"):
-            with pytest.raises(StampError):
-                write(element, MAX_STAMP + 1)
-    assert members.state_equal(before)
-
-
-class Name(str):
-    """Text of a class that could redefine what is equal."""
-
-
-@pytest.mark.parametrize("twin", [1.0, True, Name("ada"), ("bob", True)])
-@pytest.mark.parametrize("stamp", [None, MAX_STAMP])
-def test_what_only_equals_a_member_is_refused_as_an_element(twin: str, stamp: int | None) -> None:
-    members: LWWElementSet[object] = LWWElementSet([1, "ada", ("bob", 1)])
-    before = members.copy()
-
-    for write in (members.add, members.remove):
-        with pytest.raises(ElementError):
-            write(twin, stamp)
-    assert members.state_equal(before)
-
-
-@pytest.mark.parametrize(
-    "element", [1.0, float("nan"), True, None, "\ud800", 1 << 64, -(1 << 63) - 1, ("a", ("b",)), ("a", 1.5), [], {}]
-)
-def test_what_replicas_could_disagree_about_is_refused_as_an_element(element: str) -> None:
-    members = replica()
-
-    for write in (members.add, members.remove):
-        with pytest.raises(ElementError):
-            write(element)
-    with pytest.raises((ElementError, TypeError)):
-        members.update([element])
-    assert not members
-
-
-def test_text_bytes_integers_and_tuples_of_them_are_elements() -> None:
-    elements = ["", "é", b"\x00", 0, -(1 << 63), (1 << 64) - 1, (), ("room", 7, b"x")]
-    members: LWWElementSet[object] = LWWElementSet(elements)
-
-    assert set(members) == set(elements)
-    read: LWWElementSet[object] = LWWElementSet.decode(members.encode())
-    assert read.state_equal(members)
 
 
 @pytest.mark.parametrize("bias", BIASES)
@@ -341,65 +245,6 @@ def test_a_cursor_of_another_set_or_from_too_long_ago_gives_everything() -> None
     assert other.delta_since(cursor).added() == {"bob"}
 
 
-def test_a_future_stamp_waits_in_quarantine_and_joins_when_the_clock_allows_it() -> None:
-    wall = Wall(1_000_000)
-    members, fast = replica("a", wall=wall), replica("b", wall=Wall(1_090_000))
-    members.add("bob")
-    delta = fast.add("ada")
-
-    assert not members.merge(delta)
-    assert "ada" not in members
-    assert set(members.pending) == {"ada"}
-    assert members.clock.lead < timedelta(seconds=1)
-
-    wall.milliseconds += 29_000
-    assert not members.admit()
-    wall.milliseconds += 1_000
-    assert members.admit().added() == {"ada"}
-    assert not members.pending
-    assert members.state_equal(merged(members, fast))
-
-
-def test_a_far_future_stamp_does_not_hide_a_nearer_one_of_the_same_element() -> None:
-    wall = Wall(1_000_000)
-    members = replica(wall=wall)
-    members.merge(DeltaOfOne(0, "ada", 2 * (1_070_000 << COUNTER_BITS) + 1))
-    members.merge(DeltaOfOne(0, "ada", 2 * MAX_STAMP))
-
-    wall.milliseconds += 10_000
-    members.admit()
-
-    assert "ada" in members
-    assert members.statistics().pending == 1
-
-
-def test_the_believed_part_of_a_merge_is_taken_at_once() -> None:
-    members, fast = replica("a"), replica("b")
-    fast.add("ada", 5)
-    fast.add("bob", MAX_STAMP)
-
-    assert members.merge(fast).added() == {"ada"}
-    assert set(members.pending) == {"bob"}
-
-
-def test_a_full_quarantine_turns_away_and_counts() -> None:
-    members, fast = replica("a"), replica("b")
-    for number in range(10_003):
-        fast.add(str(number), MAX_STAMP)
-
-    members.merge(fast)
-
-    assert members.statistics() == (0, 0, 10_000, 3)
-
-
-def test_without_a_drift_bound_every_stamp_is_believed() -> None:
-    members: LWWElementSet[str] = LWWElementSet(max_drift=None)
-    fast = replica("b")
-    fast.add("ada", MAX_STAMP)
-
-    assert members.merge(fast).added() == {"ada"}
-
-
 def test_set_algebra_is_about_members_and_gives_plain_sets() -> None:
     one, other = replica("a"), replica("b")
     one.update(["ada", "bob"])
@@ -433,26 +278,6 @@ def test_a_set_cannot_be_hashed() -> None:
         hash(replica())
 
 
-def test_a_copy_is_independent() -> None:
-    one = replica()
-    one.add("ada")
-    twin = one.copy()
-
-    twin.remove("ada")
-
-    assert "ada" in one
-    assert "ada" not in twin
-    assert len(one) == 1
-    assert len(twin) == 0
-
-
-def test_bad_configuration_is_refused_with_the_value_named() -> None:
-    with pytest.raises(ValueError, match="'neither'"):
-        LWWElementSet(bias="neither")  # type: ignore[arg-type]  # the point of the test
-    with pytest.raises(ValueError, match="max_drift"):
-        LWWElementSet(clock=HybridLogicalClock("a"), max_drift=None)
-
-
 def test_a_set_shows_a_few_members() -> None:
     members = replica()
     members.update(str(number) for number in range(9))
@@ -479,39 +304,3 @@ def test_a_subclass_may_look_up_in_its_own_way() -> None:
 
     assert members.lookup("ADA")
     assert copy.deepcopy(members).lookup("ADA")
-
-
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda members: pickle.loads(pickle.dumps(members))])
-def test_every_way_to_copy_gives_an_independent_set(
-    duplicate: Callable[[LWWElementSet[str]], LWWElementSet[str]],
-) -> None:
-    members: LWWElementSet[str] = LWWElementSet(["ada", "bob"])
-    members.remove("bob")
-
-    twin = duplicate(members)
-    twin.add("cy")
-
-    assert set(twin) == {"ada", "cy"}
-    assert set(members) == {"ada"}
-    assert twin.lookup("cy")
-    assert not members.lookup("cy")
-    assert twin.tombstones() == members.tombstones()
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda members: pickle.loads(pickle.dumps(members))])
-def test_a_duplicate_keeps_neither_those_who_watch_nor_the_log(
-    duplicate: Callable[[LWWElementSet[str]], LWWElementSet[str]],
-) -> None:
-    members: LWWElementSet[str] = LWWElementSet(["ada"])
-    seen: list[frozenset[str]] = []
-    members.subscribe(lambda added, removed: seen.append(added))
-    cursor = members.cursor()
-    members.keep_provenance()
-    members.digest()
-
-    twin = duplicate(members)
-    twin.add("bob")
-
-    assert not seen
-    assert twin.delta_since(cursor).added() == {"ada", "bob"}
-    assert twin.digest() == twin.copy().digest()
