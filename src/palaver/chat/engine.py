@@ -140,7 +140,7 @@ class Engine:
             return []
         session.last_in = now
         if session.awaiting_since is not None:
-            self._vigil.heard(session, now)  # there is more to it
+            self._vigil.heard(session, now)  # it was asked; without that the line above is all there is to it
         try:
             request = requests.decode(data)
         except requests.Malformed as wrong:

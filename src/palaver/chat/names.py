@@ -88,14 +88,14 @@ def name_problem(name: str) -> str | None:
 def text_problem(text: str, max_chars: int) -> str | None:
     """Say what is wrong with a message's text, or None. `max_chars` counts code points."""
     if text.isascii() and text.isprintable() and len(text) <= max_chars and not text.isspace() and text:
-        return None  # nearly every text
+        return None  # nearly every text; what follows says why not, or knows that it is good all the same
     if not text:
         return "The text is empty."
     if len(text) > max_chars:
         return f"The text has {len(text)} characters; at most {max_chars} are allowed."
     if is_blank(text):
         return "The text has nothing that can be seen."
-    if text.isprintable():  # nearly every text; what is not may still be good: line breaks and tabs are
+    if text.isprintable():  # what is not may still be good: line breaks and tabs are
         return None
     if found := _FORBIDDEN_IN_TEXT.search(text):
         return f"The text has the control character U+{ord(found[0]):04X}."

@@ -17,6 +17,7 @@ from palaver.lock import lending
 from palaver.lock.aio import DistributedLock
 from palaver.lock.lending import Line, Pool, lend
 from tests.integration.lock.tasks import one_cycle
+from tests.unit.lock.timers import noted
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.redis
@@ -168,15 +169,7 @@ async def test_a_cycle_sets_no_timer(aclient: redis.asyncio.Redis, monkeypatch: 
     for _ in range(2):
         lease = await lock.acquire()
         await lease.release()
-    loop = asyncio.get_running_loop()
-    timers: list[float] = []
-    call_at = loop.call_at
-
-    def counting(when: float, *rest: Any, **context: Any) -> asyncio.TimerHandle:
-        timers.append(when)
-        return call_at(when, *rest, **context)
-
-    monkeypatch.setattr(loop, "call_at", counting)
+    timers = noted(asyncio.get_running_loop(), monkeypatch)
     for _ in range(20):
         lease = await lock.acquire()
         await lease.release()

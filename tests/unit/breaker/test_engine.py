@@ -209,12 +209,14 @@ def test_a_success_that_had_to_wait_for_the_lock_comes_before_the_failure_after_
     assert breaker.is_closed, "two failures, but not in a row"
 
 
+def interrupted(transition: Transition) -> None:
+    """A listener that stops the program."""
+    raise KeyboardInterrupt
+
+
 def test_a_probe_that_a_listener_keeps_from_beginning_gives_its_place_back(
     breaker: CircuitBreaker, clock: FakeClock
 ) -> None:
-    def interrupted(transition: Transition) -> None:
-        raise KeyboardInterrupt
-
     fail(breaker)
     fail(breaker)
     clock.advance(30)
@@ -231,9 +233,6 @@ def test_a_listener_that_stops_the_program_is_heard_by_a_refused_caller_too(
     breaker: CircuitBreaker, clock: FakeClock
 ) -> None:
     """There is no ticket then, so there is nothing to give back."""
-
-    def interrupted(transition: Transition) -> None:
-        raise KeyboardInterrupt
 
     fail(breaker)
     fail(breaker)

@@ -19,23 +19,15 @@ from palaver.crdt import (
     merged,
 )
 from palaver.crdt.clock import milliseconds_in, wall_milliseconds
+from tests.unit.crdt.replicas import BIASES, Wall
 
 pytestmark = pytest.mark.usefixtures("joining")
 
 NOON_MS = 1_795_262_400_000
-BIASES: tuple[Bias, Bias] = ("add", "remove")
-
-
-class Wall:
-    def __init__(self, milliseconds: int = NOON_MS) -> None:
-        self.milliseconds = milliseconds
-
-    def __call__(self) -> int:
-        return self.milliseconds
 
 
 def replica(name: str = "a", *, bias: Bias = "add", wall: Wall | None = None) -> LWWElementSet[Any]:
-    return LWWElementSet(bias=bias, clock=HybridLogicalClock(name, wall or Wall()))
+    return LWWElementSet(bias=bias, clock=HybridLogicalClock(name, wall or Wall(NOON_MS)))
 
 
 # Stamps
@@ -93,7 +85,7 @@ def test_stamps_mean_the_same_on_every_machine_and_after_every_boot() -> None:
 
 
 def test_a_wall_clock_that_goes_back_swallows_no_local_write() -> None:
-    wall = Wall()
+    wall = Wall(NOON_MS)
     members = replica(wall=wall)
     members.add("ada")
     wall.milliseconds -= 3_600_000
@@ -296,7 +288,7 @@ def test_a_tombstone_is_lifted_by_a_newer_add_that_comes_by_merge() -> None:
 
 
 def test_a_tombstone_that_all_hold_stays_while_an_older_add_may_be_on_its_way() -> None:
-    wall = Wall()
+    wall = Wall(NOON_MS)
     a, b = replica("a", wall=wall), replica("b", wall=wall)
     rosters = Roster(a, ["a", "b", "c"]), Roster(b, ["a", "b", "c"])
     late = replica("c", wall=wall).add("ada")

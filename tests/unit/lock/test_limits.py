@@ -5,13 +5,13 @@ import gc
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaver.lock.limits import LATE_SECONDS, Limit
+from tests.unit.lock.timers import noted
 from tests.unit.review.virtual import Loop, run
 
 
@@ -146,14 +146,7 @@ def test_of_many_each_ends_in_time(tasks: list[tuple[float, float]]) -> None:
 
 def test_a_thousand_in_a_row_set_one_timer_and_the_last_goes_off_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = Loop()
-    timers: list[float] = []
-    call_at = loop.call_at
-
-    def counting(when: float, *rest: Any, **context: Any) -> asyncio.TimerHandle:
-        timers.append(when)
-        return call_at(when, *rest, **context)
-
-    monkeypatch.setattr(loop, "call_at", counting)
+    timers = noted(loop, monkeypatch)
 
     async def main() -> None:
         for _ in range(1000):
