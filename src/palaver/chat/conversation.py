@@ -40,20 +40,12 @@ _LOADING, _MESSAGE = Loading.LOADING, Urgency.MESSAGE  # looked up for every mes
 class Conversation:
     """What happens in rooms."""
 
-    def __init__(
-        self,
-        state: State,
-        membership: Membership,
-        moderation: Moderation,
-        permission: Permission,
-        message_ids: "MessageIds",
-    ) -> None:
+    def __init__(self, state: State, membership: Membership, moderation: Moderation, permission: Permission) -> None:
         self._state = state
         self._membership = membership
         self._moderation = moderation
         self._permission = permission
         self._commands = Commands(state)
-        self._message_ids = message_ids
 
     # ---- leaving and typing ----
 
@@ -127,7 +119,7 @@ class Conversation:
             user,
             text,
             request.cid,
-            self._message_ids.next(),
+            state.message_ids.next(),
             state.wall_ms(now),
             command,
             now,
@@ -262,18 +254,3 @@ class Conversation:
     def _window(self, user: str) -> SlidingWindow | None:
         windows = self._state.windows
         return None if windows is None else windows.of(user)
-
-
-class MessageIds:
-    """Ids of messages: never the same twice, also after a restart (the prefix is drawn anew) and on other nodes."""
-
-    __slots__ = ("_count", "_prefix")
-
-    def __init__(self, prefix: bytes) -> None:
-        self._prefix = f"m-{prefix.hex()}-"
-        self._count = 0
-
-    def next(self) -> str:
-        """One more id."""
-        self._count += 1
-        return f"{self._prefix}{self._count}"

@@ -14,7 +14,7 @@ from typing import Any
 from palaver.chat import replies, requests
 from palaver.chat.admission import Admission
 from palaver.chat.commands import Commands, Objection
-from palaver.chat.conversation import Conversation, MessageIds
+from palaver.chat.conversation import Conversation
 from palaver.chat.effects import (
     Connection,
     Consider,
@@ -72,10 +72,9 @@ class Engine:
         self._membership = Membership(state)
         self._admission = Admission(state, self._membership, node=node, server=server)
         self._moderation = Moderation(state, self._membership, sanctions)
-        ids = MessageIds(entropy(8))
         permission = Permission(state, self._moderation)
         self._joining = Joining(state, self._membership, permission)
-        self._conversation = Conversation(state, self._membership, self._moderation, permission, ids)
+        self._conversation = Conversation(state, self._membership, self._moderation, permission)
         self._commands = Commands(state)
         self._vigil = Vigil(state, self._admission)
         self._drain_ms: int | None = None  # within how long everybody was told to go; None: nobody was

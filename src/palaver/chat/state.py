@@ -13,6 +13,7 @@ from palaver.chat import replies, requests
 from palaver.chat.effects import Broadcast, Connection, Effect, Hold, Release, Send, Urgency
 from palaver.chat.errors import Scope
 from palaver.chat.limits import Bucket, RoomPaces, UserWindows
+from palaver.chat.message_ids import MessageIds
 from palaver.chat.people import People
 from palaver.chat.records import Durability, Message
 from palaver.chat.rooms import Ring, Room
@@ -29,6 +30,35 @@ def _bucket(rate: int | None, burst_seconds: float) -> Bucket | None:
 
 class State:
     """The state of one engine."""
+
+    __slots__ = (
+        "counts",
+        "durability",
+        "epoch",
+        "frame_bucket",
+        "frame_seconds",
+        "frames",
+        "heartbeat_seconds",
+        "ip_connect_bucket",
+        "ip_connects",
+        "ip_frame_bucket",
+        "ip_frames",
+        "message_ids",
+        "out",
+        "paces",
+        "people",
+        "requests",
+        "room_bucket",
+        "room_seconds",
+        "rooms",
+        "sends",
+        "sessions",
+        "settings",
+        "stall",
+        "timers",
+        "wall",
+        "windows",
+    )
 
     def __init__(
         self,
@@ -48,6 +78,7 @@ class State:
         self.out: list[Effect] = []
         self.sessions: dict[Connection, Session] = {}
         self.people = People(secret, entropy)
+        self.message_ids = MessageIds(entropy(8))
         self.rooms: dict[str, Room] = {}
         self.timers = Timers()
         self.counts: Counter[tuple[str, str]] = Counter()  # (what, which), read by the metrics
