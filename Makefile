@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .make
 VERSION_CHECK := import sys; sys.exit("Palaver needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None
-PURE := "No C compiler or no Python.h here: sets are joined in Python, which is slower and right as well."
+PURE := "No C compiler or no Python.h here: all is done in Python, which is slower and right as well."
+COMPILED := $(wildcard src/palaver/*/*.c src/palaver/*/*/*.[ch])
 WEB_SOURCES := $(shell find web clients/typescript -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 LOCK := $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
@@ -15,7 +16,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-v
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP)/python: requirements/dev.lock pyproject.toml hatch_build.py src/palaver/crdt/_joining.c
+$(STAMP)/python: requirements/dev.lock pyproject.toml hatch_build.py $(COMPILED)
 	@$(PYTHON) -c '$(VERSION_CHECK)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the pinned Python packages into .venv ..."

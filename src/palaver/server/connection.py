@@ -36,6 +36,8 @@ class Connection(Inbound, asyncio.Protocol):
         "close_code",
         "closing",
         "congested",
+        "descriptor",
+        "handed",
         "ip",
         "lagging_since",
         "number",
@@ -50,6 +52,8 @@ class Connection(Inbound, asyncio.Protocol):
         self._shell = shell
         self.transport = transport
         self.write = transport.write  # called for each member of each room, so with no method of ours in between
+        self.descriptor = _descriptor(transport)  # for who writes to the socket itself; -1: nobody may
+        self.handed = True  # the fan-out's; at first there is the end of the handshake
         self.ip = ip
         self.number = 0  # the shell's: which connection since its start, for the log
         self.rooms: tuple[FanoutRoom, ...] = ()  # the fan-out's
@@ -83,6 +87,12 @@ class Connection(Inbound, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take frames."""
         shell = self._shell
+        try:
+            if shell.fast_path.receive(self, data):
+                return
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost its peer one request, not the process
+            shell.performer.fault(error, self)
+            return
         bounds = shell.bounds
         shell.stats.bytes_in += len(data)
         now = shell.clock()
@@ -250,3 +260,9 @@ class Connection(Inbound, asyncio.Protocol):
     def _begin_linger(self) -> None:
         if self._linger is None:
             self._linger = self._shell.loop.call_later(self._shell.bounds.linger_seconds, self.abort)
+
+
+def _descriptor(transport: asyncio.BaseTransport) -> int:
+    """The socket's, or -1 where bytes have to go through the transport: TLS, or no socket at all."""
+    socket = transport.get_extra_info("socket")
+    return -1 if socket is None or transport.get_extra_info("sslcontext") is not None else int(socket.fileno())

@@ -21,6 +21,8 @@ from typing import cast
 from palaver.chat.effects import Broadcast
 from palaver.server.bounds import Bounds
 from palaver.server.fanout_room import FanoutRoom, Reader, Slices
+from palaver.server.fastpath import WriteMembers
+from palaver.server.fastpath.ordinary import write_members
 from palaver.server.flushing import Flushing
 from palaver.server.framing import text_frame
 from palaver.server.lag import Backlog
@@ -31,6 +33,21 @@ from palaver.server.stats import Stats
 class Fanout:
     """All rooms and their connections on this node. Used from the event loop only; never waits."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_bounds",
+        "_congested",
+        "_dirty",
+        "_rooms",
+        "_slicing",
+        "_stats",
+        "_too_slow",
+        "_touched",
+        "_write_members",
+        "flushing",
+        "lagging",
+    )
+
     def __init__(
         self,
         bounds: Bounds,
@@ -39,6 +56,7 @@ class Fanout:
         clock: Callable[[], float],
         too_slow: Told,
         catching_up: Told,
+        write_members: WriteMembers = write_members,
     ) -> None:
         """`too_slow` is called for one for which too much waits, until it is removed: it has to be closed.
 
@@ -47,6 +65,7 @@ class Fanout:
         self._bounds = bounds
         self._stats = stats
         self._too_slow = too_slow
+        self._write_members = write_members
         self.flushing = Flushing(self._flush)
         self._rooms: dict[str, FanoutRoom] = {}
         self._dirty: list[FanoutRoom] = []  # rooms with pending frames and no slices on their way
@@ -96,9 +115,13 @@ class Fanout:
             if skip in room.members:
                 self._skip_next(room, skip)
         if not room.pending and room.slices is None:
-            self._dirty.append(room)
-            self.flushing.schedule()
+            self.due(room)
         room.pending.append(frame)
+
+    def due(self, room: FanoutRoom) -> None:
+        """The room gets its first frame for the next flush."""
+        self._dirty.append(room)
+        self.flushing.schedule()
 
     def subscribe(self, reader: Reader, name: str) -> None:
         """From here on the connection gets the room's frames."""
@@ -170,26 +193,16 @@ class Fanout:
         frames, room.pending = room.pending, []
         ahead, room.ahead = room.ahead, {}
         chunk = frames[0] if len(frames) == 1 else b"".join(frames)
-        alone = more = 0
-        for reader in room.members:
-            if ahead and reader in ahead:
-                start = ahead[reader]
-                if start < len(frames):
-                    self._put(reader, b"".join(frames[start:]))
-            elif reader.out is None and len(reader.rooms) == 1:
-                alone += 1
-                acks = reader.acks
-                if acks is None:
-                    reader.write(chunk)
-                else:
-                    reader.acks = None
-                    reader.write(chunk + acks)
-                    more += len(acks)
-            else:
+        others, writes, size = self._write_members(room.members, ahead, chunk)
+        for reader in others:
+            start = ahead.get(reader, 0)
+            if start == 0:
                 self._put(reader, chunk)
+            elif start < len(frames):
+                self._put(reader, b"".join(frames[start:]))
         self._stats.deliveries += len(frames) * len(room.members)
-        self._stats.writes += alone
-        self._stats.bytes_out += alone * len(chunk) + more
+        self._stats.writes += writes
+        self._stats.bytes_out += size
 
     def _begin_slices(self, room: FanoutRoom) -> None:
         room.slices = Slices(room.pending, room.members, room.ahead)
@@ -206,10 +219,9 @@ class Fanout:
         count = min(self._bounds.slice_members, len(waiting))
         for _ in range(count):
             reader, start = waiting.popitem()
-            if start == 0:
-                reader.write(chunk)
-            elif start < len(slices.frames):
-                reader.write(b"".join(slices.frames[start:]))
+            if start < len(slices.frames):
+                reader.handed = True
+                reader.write(chunk if start == 0 else b"".join(slices.frames[start:]))
         self._stats.writes += count
         self._stats.bytes_out += count * len(chunk)
         if waiting:
@@ -217,8 +229,7 @@ class Fanout:
             return
         room.slices = None
         if room.pending:
-            self._dirty.append(room)
-            self.flushing.schedule()
+            self.due(room)
 
     def _put(self, reader: Reader, data: bytes) -> None:
         out = reader.out
@@ -235,6 +246,7 @@ class Fanout:
         data = out[0] if len(out) == 1 else b"".join(out)
         self._stats.writes += 1
         self._stats.bytes_out += len(data)
+        reader.handed = True
         reader.write(data)
 
     # ---- order ----

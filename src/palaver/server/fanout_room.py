@@ -15,6 +15,7 @@ class Reader(Protocol):
     rooms: "tuple[FanoutRoom, ...]"  # written by the fan-out only
     out: list[bytes] | None  # what goes into this turn's write; written by the fan-out only
     acks: bytes | None  # what goes behind its room's frames of this turn; written by the fan-out only
+    handed: bool  # the transport may still have something of it; set by whoever writes to the transport
     lagging_since: float | None  # monotonic, or since it last took a part of what waits; written by the fan-out only
 
     def __hash__(self) -> int:

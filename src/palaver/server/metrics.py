@@ -162,6 +162,8 @@ METRICS: tuple[Row, ...] = (
     Row("frames_received", "counter", "Frames from clients, by kind.",
         lambda s: (("text", s.shell.stats.text_in), ("binary", s.shell.stats.binary_in),
                    ("control", s.shell.stats.control_in)), ("kind",)),
+    Row("fast_path_messages", "counter", "Messages from clients that took the fast path; see the setting `fast-path`.",
+        _one(lambda s: s.shell.stats.fast_in)),
     Row("frames_sent", "counter",
         "Frames made for clients, by type. One for a whole room counts once; how often it went out is in deliveries.",
         _frames, ("type",)),

@@ -38,6 +38,24 @@ journal = structlog.get_logger("palaver.server")
 class Performer:
     """The hands of one node's engine. Everything runs on the event loop that it was made on."""
 
+    __slots__ = (
+        "_authenticate",
+        "_clock",
+        "_engine",
+        "_fanout",
+        "_jobs",
+        "_journal",
+        "_log",
+        "_loop",
+        "_perform_one",
+        "_performing",
+        "_results",
+        "_stats",
+        "_turn_ended",
+        "_turn_ends",
+        "servant",
+    )
+
     def __init__(
         self,
         engine: Core,
@@ -123,8 +141,12 @@ class Performer:
         finally:
             self._performing = False
         if not self._turn_ends:
-            self._turn_ends = True
-            self._loop.call_soon(self._end_turn)
+            self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """Something happens in this turn for the first time."""
+        self._turn_ends = True
+        self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         """Once per turn in which something happened: jobs to the log.

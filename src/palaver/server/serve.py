@@ -23,6 +23,7 @@ from palaver.server import clock
 from palaver.server.app import Address, Running, start
 from palaver.server.canary import Canary
 from palaver.server.drain import drain, until_signal
+from palaver.server.fastpath.ordinary import OrdinaryPath
 from palaver.server.http.services import Services
 from palaver.server.http.site import make_app
 from palaver.server.identity import Verifier
@@ -60,6 +61,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             store=settings.store.store,
             auth=settings.chat.auth,
             loop=type(running.shell.loop).__module__.partition(".")[0],
+            fast_path=not isinstance(running.shell.fast_path, OrdinaryPath),
         )
         announce(url)
         await signalled
@@ -98,6 +100,7 @@ async def open_server(settings: Settings, stack: AsyncExitStack) -> tuple[Runnin
         verify=canary.also(verify),
         clock=clock.monotonic,
         wall_clock=clock.wall,
+        fast=settings.operation.fast_path,
     )
     try:
         reviews = await stack.enter_async_context(opened(settings, shell))

@@ -18,13 +18,14 @@ from structlog.typing import FilteringBoundLogger
 
 from palaver.chat import effects as fx
 from palaver.chat.effects import Connection as AnyConnection
-from palaver.chat.effects import LogResult
+from palaver.chat.effects import LogJob, LogResult
 from palaver.chat.identity import Identity
 from palaver.server.bounds import Bounds
 from palaver.server.caller import HttpCaller
 from palaver.server.connection import Connection
 from palaver.server.fanout import Fanout
 from palaver.server.fanout_room import Reader
+from palaver.server.fastpath import FastPath, fast_path, members_writer
 from palaver.server.patience import PatientLog
 from palaver.server.performer import Performer
 from palaver.server.ports import Core, JobTaker
@@ -55,8 +56,12 @@ class Shell:
         verify: Verify,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        fast: bool = True,
     ) -> None:
-        """`clock` gives monotonic seconds, `wall_clock` Unix seconds. `verify` must not block."""
+        """`clock` gives monotonic seconds, `wall_clock` Unix seconds. `verify` must not block.
+
+        `fast` is whether the fast path is wanted, where there is one.
+        """
         self.engine = engine
         self.log = log
         self.bounds = bounds
@@ -64,7 +69,14 @@ class Shell:
         self.stats = Stats()
         self.loop = asyncio.get_running_loop()
         self._journal: FilteringBoundLogger = journal.bind()  # as in the performer
-        self.fanout = Fanout(bounds, self.stats, clock=clock, too_slow=self._too_slow, catching_up=self._catching_up)
+        self.fanout = Fanout(
+            bounds,
+            self.stats,
+            clock=clock,
+            too_slow=self._too_slow,
+            catching_up=self._catching_up,
+            write_members=members_writer(wanted=fast),
+        )
         self.verification = Verification(
             verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock
         )
@@ -81,6 +93,9 @@ class Shell:
         )
         self.perform = self.performer.perform
         self._tell = self.performer.tell
+        self.fast_path: FastPath = fast_path(
+            engine, self.performer, self.fanout, self.stats, bounds, clock, wanted=fast
+        )
         self._wall_clock = wall_clock
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -144,25 +159,39 @@ class Shell:
             self.fanout.flushing.expect_no_more()
         elif self.stats.log_jobs >= CROWD_JOBS:
             self.fanout.flushing.expect_more(CROWD_SECONDS)
+        place, path = 0, self.fast_path
+        while place < len(results):
+            try:
+                place = path.deliver(results, place, self.clock())
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
+                place = path.looked_at + 1
+                self._fault_over(results[path.looked_at].job, error)
+            else:
+                self._deliver(results[place : place + path.together])
+                place += path.together
+        if results and isinstance(oldest := results[0], fx.Stored):
+            self.stats.delivery_seconds.observe(self.clock() - oldest.job.accepted)
+
+    def _deliver(self, results: Sequence[LogResult]) -> None:
         answers = iter(results)
         for _ in results:  # one round, unless a fault of ours stops it: that costs one job its answer, not the batch
             try:
                 effects = self.engine.logged(answers, self.clock())
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the work for others
-                job = results[len(results) - length_hint(answers) - 1].job
-                request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
-                connection = None if isinstance(job, fx.Load) else job.connection
-                self.performer.fault(error, connection, request)
-                if isinstance(job, fx.Load):
-                    self._tell(self.engine.logged, (fx.Failed(job, "a fault of ours"),), self.clock())
-                if isinstance(connection, Connection):
-                    connection.release()  # nothing else would
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fault_over(results[len(results) - length_hint(answers) - 1].job, error)
             else:
                 self.perform(effects)
             if not length_hint(answers):
                 break
-        if results and isinstance(oldest := results[0], fx.Stored):
-            self.stats.delivery_seconds.observe(self.clock() - oldest.job.accepted)
+
+    def _fault_over(self, job: LogJob, error: Exception) -> None:
+        request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
+        connection = None if isinstance(job, fx.Load) else job.connection
+        self.performer.fault(error, connection, request)
+        if isinstance(job, fx.Load):
+            self._tell(self.engine.logged, (fx.Failed(job, "a fault of ours"),), self.clock())
+        if isinstance(connection, Connection):
+            connection.release()  # nothing else would
 
     def _too_slow(self, reader: Reader) -> None:
         self._tell(self.engine.too_slow, cast("Connection", reader), self.clock())

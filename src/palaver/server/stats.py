@@ -23,6 +23,7 @@ class Stats:
         "drain_began",
         "drain_connections",
         "evaluation_frames",
+        "fast_in",
         "faults",
         "faults_told",
         "handshake_seconds",
@@ -52,6 +53,7 @@ class Stats:
         self.closed: Counter[int] = Counter()  # connections by close code; 1006 is no close frame
         self.closed_by_client: Counter[int] = Counter()  # of these, those that the client began to close, or left
         self.text_in = 0
+        self.fast_in = 0  # of these, the messages that took the fast path
         self.binary_in = 0
         self.control_in = 0
         self.bytes_in = 0

@@ -71,6 +71,7 @@ def make_shell(
     log: Log | None = None,
     verify: Verify = refuse_all,
     clock: Callable[[], float] = time.monotonic,
+    fast: bool = True,
 ) -> Shell:
     """A shell around a real engine; the log keeps messages in memory unless another one is given."""
     log = log or MemoryLog(Retention(settings.history), now_ms=wall_ms)
@@ -87,7 +88,8 @@ def make_shell(
     )
     core: Core = engine
     jobs: JobTaker = log
-    return Shell(core, jobs, bounds=bounds, verify=verify, clock=clock, wall_clock=time.time)  # noqa: TID251 - the edge
+    wall_clock = time.time  # noqa: TID251 - the edge
+    return Shell(core, jobs, bounds=bounds, verify=verify, clock=clock, wall_clock=wall_clock, fast=fast)
 
 
 @contextlib.asynccontextmanager
@@ -99,10 +101,11 @@ async def chatting(
     verify: Verify = refuse_all,
     clock: Callable[[], float] = time.monotonic,
     faults: int = 0,
+    fast: bool = True,
 ) -> AsyncIterator[ChatServer]:
     """Serve, and check at the end that nothing is left of anybody, and that there were so many faults."""
     before = asyncio.all_tasks()
-    shell = make_shell(bounds, settings, log=log, verify=verify, clock=clock)
+    shell = make_shell(bounds, settings, log=log, verify=verify, clock=clock, fast=fast)
     running = await start(shell, [Address(port=0)], web.Application())
     assert isinstance(shell.engine, Engine)
     try:

@@ -17,6 +17,7 @@ import pytest
 
 from palaver.chat.settings import ChatSettings
 from palaver.server.bounds import Bounds
+from palaver.server.fastpath.ordinary import OrdinaryPath
 from palaver.server.log import MemoryLog, Retention, SqliteLog
 from tests.faults.server.chatting import ChatServer, chatting, wall_ms
 from tests.integration.chat.clients import Client, Frame, guest
@@ -250,6 +251,7 @@ async def test_a_server_that_acknowledges_and_delivers_nothing_is_not_ready(tmp_
     async with serving(tmp_path) as site, aiohttp.ClientSession(site.url) as http:
         async with http.get("/health/ready") as response:
             assert response.status == 200
+        site.services.shell.fast_path = OrdinaryPath()  # the one whose parts can be replaced
         site.services.canary.last = None  # it need not wait until its last flight is too old to count
         perform: Any = site.services.shell.performer._perform_one
         broadcast = next(kind for kind in perform if kind.__name__ == "Broadcast")

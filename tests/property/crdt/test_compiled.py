@@ -242,10 +242,10 @@ MUTANTS = {
 
 def loaded(source: str, folder: Path) -> ModuleType:
     (folder / "_joining.c").write_text(source)
-    why_not = hatch_build.build(folder / "_joining.c", folder / hatch_build.NAME)
+    why_not = hatch_build.build([folder / "_joining.c"], folder / hatch_build.JOINING.name)
     assert not why_not
     name = "palaver.crdt._joining"
-    spec = spec_from_loader(name, ExtensionFileLoader(name, str(folder / hatch_build.NAME)))
+    spec = spec_from_loader(name, ExtensionFileLoader(name, str(folder / hatch_build.JOINING.name)))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

@@ -74,12 +74,12 @@ class Controls:
 
 
 @contextlib.asynccontextmanager
-async def under_watch() -> AsyncIterator[tuple[ChatServer, Controls]]:
+async def under_watch(*, fast: bool = True) -> AsyncIterator[tuple[ChatServer, Controls]]:
     """A server with its controls; in the end, check that it has nothing but them."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     async with (
-        chatting(_BOUNDS, _SETTINGS, verify=_verify) as server,
+        chatting(_BOUNDS, _SETTINGS, verify=_verify, fast=fast) as server,
         contextlib.AsyncExitStack() as stack,
     ):
         ada = await join(server, "control ada", "control", stack=stack)
@@ -133,10 +133,10 @@ async def _say(server: ChatServer, chance: random.Random, stream: bytes) -> None
         writer.close()
 
 
-async def _fuzz(frames: int, seed: int) -> None:
+async def _fuzz(frames: int, seed: int, *, fast: bool = True) -> None:
     chance = random.Random(seed)
     sent = connections = 0
-    async with under_watch() as (server, controls):
+    async with under_watch(fast=fast) as (server, controls):
         epoch = server.engine.state.epoch
         while sent < frames:
             streams = []
@@ -152,8 +152,9 @@ async def _fuzz(frames: int, seed: int) -> None:
         assert server.engine.state.counts["errors", "invalid_frame"] > 0
 
 
-async def test_five_thousand_mutated_frames_affect_nobody() -> None:
-    await _fuzz(5_000, seed=20_261_121)
+@pytest.mark.parametrize("fast", [True, False])
+async def test_five_thousand_mutated_frames_affect_nobody(fast: bool) -> None:
+    await _fuzz(5_000, seed=20_261_121, fast=fast)
 
 
 @pytest.mark.nightly

@@ -1,4 +1,4 @@
-"""The fast path against the library: for any bytes, in any chunking, the same messages and the same close codes."""
+"""What is taken out here against the library: for any bytes in any chunks, messages and close codes are the same."""
 
 import logging
 from itertools import pairwise

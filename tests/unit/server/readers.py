@@ -25,6 +25,7 @@ class FakeReader:
         self.rooms: tuple[FanoutRoom, ...] = ()
         self.out: list[bytes] | None = None
         self.acks: bytes | None = None
+        self.handed = False
         self.lagging_since: float | None = None
         self.congested = False
         self.buffered = 0

@@ -163,6 +163,9 @@ OPERATION = (
     Setting("log-format", Choice(("auto", "console", "json")), "auto", "auto: console on a terminal, otherwise JSON."),
     Setting("log-level", Choice(("debug", "info", "warning", "error")), "info", "The least that is logged."),
     Setting("metrics", Choice(("public", "operator")), "public", "Who may read /metrics; they name no user or room."),
+    Setting(
+        "fast-path", Choice(("auto", "off")), "auto", "auto: plain messages go through compiled code, where it is."
+    ),
     Setting("uvloop", Choice(("auto", "off")), "auto", "auto: the faster event loop where it is installed."),
 )
 

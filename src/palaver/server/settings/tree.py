@@ -52,6 +52,7 @@ class OperationSettings:
     log_format: Literal["auto", "console", "json"]
     log_level: Literal["debug", "info", "warning", "error"]
     metrics: Literal["public", "operator"]
+    fast_path: bool
     uvloop: bool
 
 
@@ -111,6 +112,7 @@ def build(values: Values) -> Settings:
             log_format=given["log-format"],
             log_level=given["log-level"],
             metrics=given["metrics"],
+            fast_path=given["fast-path"] == "auto",
             uvloop=given["uvloop"] == "auto",
         ),
     )
