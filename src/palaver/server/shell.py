@@ -185,13 +185,12 @@ class Shell:
                 break
 
     def _fault_over(self, job: LogJob, error: Exception) -> None:
-        request = None if isinstance(job, fx.Load) else msgspec.json.encode({"id": job.re})
-        connection = None if isinstance(job, fx.Load) else job.connection
-        self.performer.fault(error, connection, request)
-        if isinstance(job, fx.Load):
+        """An answer of the log cannot be given: who wrote hears `internal`, and who wanted to read `unavailable`."""
+        if isinstance(job, fx.Load | fx.Page | fx.Fates):  # the engine counts these, and holds who waits for them
+            self.performer.fault(error, None)
             self._tell(self.engine.logged, (fx.Failed(job, "a fault of ours"),), self.clock())
-        if isinstance(connection, Connection):
-            connection.release()  # nothing else would
+        else:
+            self.performer.fault(error, job.connection, msgspec.json.encode({"id": job.re}))
 
     def _too_slow(self, reader: Reader) -> None:
         self._tell(self.engine.too_slow, cast("Connection", reader), self.clock())

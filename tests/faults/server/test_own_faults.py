@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from palaver.chat.conversation import Conversation
 from palaver.chat.joining import Joining
 from palaver.chat.rooms import Ring
 from palaver.server.performer import Performer
@@ -58,3 +59,26 @@ async def test_a_fault_while_a_room_is_loaded_leaves_nobody_waiting(
         assert (await talkers[0].ask(type="send", room="r", text="hello"))["seq"] == 1
         for talker in talkers:
             assert await talker.messages(1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("where", "request_"),
+    [
+        ((Conversation, "paged"), {"type": "history", "room": "elsewhere"}),
+        ((Joining, "found"), {"type": "join", "room": "elsewhere", "sent": ["c"]}),
+    ],
+    ids=["a page", "the fates of sends"],
+)
+async def test_a_fault_over_what_the_log_read_leaves_nobody_held(
+    where: tuple[type, str], request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name = where
+    monkeypatch.setattr(owner, name, failing_once(getattr(owner, name), 1))
+    async with chatting(faults=1) as server, contextlib.AsyncExitStack() as stack:
+        ada = await join(server, "ada", stack=stack)
+        assert (await ada.ask(**request_))["code"] == "unavailable"
+        (session,) = server.engine.state.sessions.values()
+        assert session.reads == 0, "it is held, and its heartbeat waits, for reads that are under way and no others"
+        assert not session.joining
+        assert (await ada.ask(**request_))["type"] == "ack"
+        assert session.reads == 0
