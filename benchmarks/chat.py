@@ -2,7 +2,8 @@
 
 One load generator in C++ (chat_load/generator.cpp) on one core, one server on the other, a fresh server for each run,
 servers interleaved within each round. Ours runs whole: history, `seq`, acks, every limit checked (set too high to be
-met), validation on; `palaver-cid` is the same server with a `cid` in every send, as its clients do.
+met), validation on; `palaver-cid` is the same server with a `cid` in every send, as its clients do; `palaver-ordinary`
+has no fast path, as where nothing could be compiled.
 
 Two figures for each run: what happened in a second, and what happened in a second of the server's CPU time. The second
 one is the one to compare on a machine that others use too. Where the generator needed less CPU time than the server,
@@ -58,10 +59,10 @@ class Server:
     arguments: tuple[str, ...] = ()  # of the generator
 
 
-def _palaver(store: str, name: str, *arguments: str) -> Server:
+def _palaver(store: str, name: str, *arguments: str, more: tuple[str, ...] = ()) -> Server:
     command = (str(Path(sys.executable).with_name("palaver")), "serve", "--port={port}", "--data={data}")
     limits = (f"--store={store}", "--log-level=error", *_LIMITS_RAISED)
-    return Server(name, (*command, *limits), "palaver", arguments)
+    return Server(name, (*command, *limits, *more), "palaver", arguments)
 
 
 SERVERS: Mapping[str, Server] = {
@@ -69,6 +70,7 @@ SERVERS: Mapping[str, Server] = {
     for server in (
         _palaver("sqlite", "palaver"),
         _palaver("sqlite", "palaver-cid", "--cid=1"),
+        _palaver("sqlite", "palaver-ordinary", more=("--fast-path=off",)),
         _palaver("memory", "palaver-memory"),
         _palaver("sqlite", "palaver-frozen", f"--frozen={FROZEN}"),
         _palaver("memory", "palaver-memory-frozen", f"--frozen={FROZEN}"),
