@@ -21,8 +21,7 @@ from typing import cast
 from palaver.chat.effects import Broadcast
 from palaver.server.bounds import Bounds
 from palaver.server.fanout_room import FanoutRoom, Reader, Slices
-from palaver.server.fastpath import WriteMembers
-from palaver.server.fastpath.ordinary import write_members
+from palaver.server.fastpath import ORDINARY, Writers
 from palaver.server.flushing import Flushing
 from palaver.server.framing import text_frame
 from palaver.server.lag import Backlog
@@ -43,7 +42,7 @@ class Fanout:
         "_stats",
         "_too_slow",
         "_touched",
-        "_write_members",
+        "_writers",
         "flushing",
         "lagging",
     )
@@ -56,7 +55,7 @@ class Fanout:
         clock: Callable[[], float],
         too_slow: Told,
         catching_up: Told,
-        write_members: WriteMembers = write_members,
+        writers: Writers = ORDINARY,
     ) -> None:
         """`too_slow` is called for one for which too much waits, until it is removed: it has to be closed.
 
@@ -65,7 +64,7 @@ class Fanout:
         self._bounds = bounds
         self._stats = stats
         self._too_slow = too_slow
-        self._write_members = write_members
+        self._writers = writers
         self.flushing = Flushing(self._flush)
         self._rooms: dict[str, FanoutRoom] = {}
         self._dirty: list[FanoutRoom] = []  # rooms with pending frames and no slices on their way
@@ -193,7 +192,7 @@ class Fanout:
         frames, room.pending = room.pending, []
         ahead, room.ahead = room.ahead, {}
         chunk = frames[0] if len(frames) == 1 else b"".join(frames)
-        others, writes, size = self._write_members(room.members, ahead, chunk)
+        others, writes, size = self._writers.write_members(room.members, ahead, chunk)
         for reader in others:
             start = ahead.get(reader, 0)
             if start == 0:
@@ -217,11 +216,14 @@ class Fanout:
         assert slices is not None, "a room is in _slicing while it has slices"
         waiting, chunk = slices.waiting, slices.chunk
         count = min(self._bounds.slice_members, len(waiting))
+        readers: list[Reader] = []
         for _ in range(count):
             reader, start = waiting.popitem()
-            if start < len(slices.frames):
-                reader.handed = True
-                reader.write(chunk if start == 0 else b"".join(slices.frames[start:]))
+            if start == 0:
+                readers.append(reader)
+            elif start < len(slices.frames):
+                self._writers.write_readers([reader], b"".join(slices.frames[start:]))
+        self._writers.write_readers(readers, chunk)
         self._stats.writes += count
         self._stats.bytes_out += count * len(chunk)
         if waiting:

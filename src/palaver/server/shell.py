@@ -25,7 +25,7 @@ from palaver.server.caller import HttpCaller
 from palaver.server.connection import Connection
 from palaver.server.fanout import Fanout
 from palaver.server.fanout_room import Reader
-from palaver.server.fastpath import FastPath, fast_path, members_writer
+from palaver.server.fastpath import FastPath, fast_path, writers
 from palaver.server.patience import PatientLog
 from palaver.server.performer import Performer
 from palaver.server.ports import Core, JobTaker
@@ -75,7 +75,7 @@ class Shell:
             clock=clock,
             too_slow=self._too_slow,
             catching_up=self._catching_up,
-            write_members=members_writer(wanted=fast),
+            writers=writers(wanted=fast),
         )
         self.verification = Verification(
             verify, self._authenticated, limit=bounds.authentications, stats=self.stats, clock=clock

@@ -67,8 +67,8 @@ MUTANTS = {
     "large frames are taken": ("frames.c", "|| length > limit", ""),
     "acks are repeated": (
         "write.c",
-        "set_field(&FIELD_OF(reader, Connection, acks), Py_NewRef(Py_None));",
-        "",
+        "FIELD_OF(reader, Connection, acks) = Py_NewRef(Py_None);",
+        "FIELD_OF(reader, Connection, acks) = Py_NewRef(acks);",
     ),
     "two rooms are one": ("write.c", "PyTuple_GET_SIZE(FIELD_OF(reader, Connection, rooms)) != 1", "0"),
 }

@@ -274,7 +274,7 @@ async def test_it_writes_to_the_socket_itself(peer: Peer) -> None:
     connection = peer.connection
     connection.write = None  # type: ignore[assignment]  # calling it would fail
     connection.acks = b"ack"
-    found = fastpath.members_writer(wanted=True)({connection: None}, {}, b"chunk")
+    found = fastpath.writers(wanted=True).write_members({connection: None}, {}, b"chunk")
 
     assert found == ([], 1, 8)
     assert not connection.acks
@@ -286,12 +286,12 @@ async def test_what_the_kernel_does_not_take_goes_through_the_transport_and_in_o
     connection = peer.connection
     chunks = [bytes([number]) * 100_000 for number in range(31)]
     for chunk in chunks[:30]:
-        fastpath.members_writer(wanted=True)({connection: None}, {}, chunk)
+        fastpath.writers(wanted=True).write_members({connection: None}, {}, chunk)
     assert connection.handed
     assert connection.buffered, "the kernel has no room for so much"
     assert await peer.read(3_000_000) == b"".join(chunks[:30])
     await until(lambda: not connection.buffered)
-    fastpath.members_writer(wanted=True)({connection: None}, {}, chunks[30])
+    fastpath.writers(wanted=True).write_members({connection: None}, {}, chunks[30])
     assert await peer.read(100_000) == chunks[30]
     assert not connection.handed, "nothing waits in the transport, so it is not asked any more"
 
@@ -307,9 +307,24 @@ async def test_a_peer_that_is_gone_is_the_transports_business(peer: Peer, monkey
     monkeypatch.setattr(connection._shell, "lost", look)
     peer.close()
     for _ in range(3):
-        assert fastpath.members_writer(wanted=True)({connection: None}, {}, b"chunk") == ([], 1, 5)
+        assert fastpath.writers(wanted=True).write_members({connection: None}, {}, b"chunk") == ([], 1, 5)
     async with asyncio.timeout(30):
         await lost.wait()
+
+
+@needs_it
+async def test_a_slice_goes_to_the_socket_whatever_else_the_connection_gets(peer: Peer) -> None:
+    connection, before = peer.connection, peer.connection.write
+    connection.write = None  # type: ignore[assignment]  # calling it would fail
+    connection.out, connection.acks = [b"later"], b"later"
+    fastpath.writers(wanted=True).write_readers([connection], b"chunk")
+
+    assert await peer.read(5) == b"chunk"
+    assert (connection.out, connection.acks) == ([b"later"], b"later")
+    connection.out = connection.acks = None
+    connection.write = before
+    with pytest.raises(TypeError, match="only connections"):
+        fastpath.writers(wanted=True).write_readers([object()], b"chunk")  # type: ignore[list-item]
 
 
 @needs_it
@@ -324,7 +339,11 @@ async def test_who_gets_something_else_is_left_to_the_fan_out(peer: Peer, why: s
         ahead[connection] = 1
 
     for wanted in (True, False):
-        assert fastpath.members_writer(wanted=wanted)({connection: None}, ahead, b"chunk") == ([connection], 0, 0)
+        assert fastpath.writers(wanted=wanted).write_members({connection: None}, ahead, b"chunk") == (
+            [connection],
+            0,
+            0,
+        )
 
 
 @pytest.mark.parametrize("secure", [True, False])

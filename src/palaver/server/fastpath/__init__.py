@@ -2,9 +2,9 @@
 
 Nearly every frame is the same: somebody who is known says a line of text in a room that they are in, within every
 limit. `receive` takes such a frame from the bytes that were read to the job for the log, `deliver` takes the log's
-answer to what the room and the sender get, and `write_members` writes it. At the first thing that is not plain the
-first two have changed nothing and say so, and the ordinary way, which is the definition, is taken: for a moderated
-room, a full window, a text with an escape, a reader that lags, a frame in two pieces.
+answer to what the room and the sender get, and `Writers` write it. At the first thing that is not plain the first two
+have changed nothing and say so, and the ordinary way, which is the definition, is taken: for a moderated room, a full
+window, a text with an escape, a reader that lags, a frame in two pieces.
 
 Refuses to do: deciding anything otherwise than Python does; reading what is not a slot of the very class that
 objects.h names. Invariant: with it and without it, clients, log and metrics get the same.
@@ -13,7 +13,7 @@ It is there where a C compiler was when Palaver was installed; the setting `fast
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from palaver.chat.effects import LogResult
 from palaver.chat.engine import Engine
@@ -33,7 +33,15 @@ except ImportError:
 else:
     COMPILED = True
 
-WriteMembers = Callable[[dict[Reader, None], dict[Reader, int], bytes], tuple[Sequence[Reader], int, int]]
+
+class Writers(NamedTuple):
+    """How one chunk gets to many connections; see palaver.server.fastpath.ordinary for what each does."""
+
+    write_members: Callable[[dict[Reader, None], dict[Reader, int], bytes], tuple[Sequence[Reader], int, int]]
+    write_readers: Callable[[list[Reader], bytes], None]
+
+
+ORDINARY = Writers(ordinary.write_members, ordinary.write_readers)
 
 
 class FastPath(Protocol):
@@ -85,6 +93,6 @@ def fast_path(
     )
 
 
-def members_writer(*, wanted: bool) -> WriteMembers:
-    """What writes to the members of a room; see palaver.server.fastpath.ordinary.write_members."""
-    return _fastpath.write_members if COMPILED and wanted else ordinary.write_members
+def writers(*, wanted: bool) -> Writers:
+    """The quickest way of writing there is."""
+    return Writers(_fastpath.write_members, _fastpath.write_readers) if COMPILED and wanted else ORDINARY

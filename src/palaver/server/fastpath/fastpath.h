@@ -28,6 +28,9 @@ Answer deliver(FastPath *self, PyObject *result, PyObject *now);
 int write_members(const Objects *at, PyObject *members, PyObject *ahead, PyObject *chunk, PyObject *others,
                   Py_ssize_t *writes, Py_ssize_t *bytes);
 
+/* Write a chunk to all connections of a list, whatever else they get. */
+int write_readers(const Objects *at, PyObject *readers, PyObject *chunk);
+
 /* A user's window and the times in it, borrowed, both NULL where nobody has one. */
 Answer find_window(const FastPath *self, PyObject *user, PyObject **window, PyObject **times);
 

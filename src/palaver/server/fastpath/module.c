@@ -1,4 +1,4 @@
-/* The module: one type, FastPath, and one function, write_members. See __init__.py. */
+/* The module: one type, FastPath, and two functions, write_members and write_readers. See __init__.py. */
 
 #include "fastpath.h"
 
@@ -179,9 +179,23 @@ write_members_of(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
     return Py_BuildValue("Nnn", others, writes, bytes);
 }
 
+static PyObject *
+write_readers_of(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    Objects *at = PyModule_GetState(module);
+    if (given != 2 || !PyList_CheckExact(arguments[0]) || !PyBytes_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "write_readers(readers: list, chunk: bytes)");
+        return NULL;
+    }
+    int status = find_objects(at) < 0 ? -1 : write_readers(at, arguments[0], arguments[1]);
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyMethodDef functions[] = {
     {"write_members", (PyCFunction)(void (*)(void))write_members_of, METH_FASTCALL,
      "write_members(members, ahead, chunk, /)\n--\n\nAs palaver.server.fastpath.ordinary.write_members."},
+    {"write_readers", (PyCFunction)(void (*)(void))write_readers_of, METH_FASTCALL,
+     "write_readers(readers, chunk, /)\n--\n\nAs palaver.server.fastpath.ordinary.write_readers."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -44,3 +44,10 @@ def write_members(
         writes += 1
         size += len(data)
     return others, writes, size
+
+
+def write_readers(readers: list[Reader], chunk: bytes) -> None:
+    """Write a chunk to all of these connections, whatever else they get."""
+    for reader in readers:
+        reader.handed = True
+        reader.write(chunk)

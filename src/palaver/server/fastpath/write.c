@@ -1,8 +1,8 @@
-/* One chunk to each member of a room, straight to the sockets.
+/* One chunk to many connections, straight to the sockets.
 
-   The same in Python: palaver.server.fastpath.ordinary.write_members, which gives all of it to the transports. Here it goes
-   to the socket itself while nothing waits in the transport, which gets what the kernel does not take. That is safe while
-   the connection is a member: its transport closes the socket only after `connection_lost`, which takes it out. */
+   The same in Python: palaver.server.fastpath.ordinary, which gives all of it to the transports. Here it goes to the socket
+   itself while nothing waits in the transport, which gets what the kernel does not take. That is safe while the connection
+   is a member of a room: its transport closes the socket only after `connection_lost`, which takes it out. */
 
 #include "fastpath.h"
 
@@ -67,22 +67,20 @@ hand_over(const Objects *at, PyObject *reader, PyObject *chunk, PyObject *acks, 
     return done == NULL ? -1 : 0;
 }
 
+/* Write a chunk to one connection, and its acks behind it where there are any. */
 static int
-write_to(const Objects *at, PyObject *reader, PyObject *chunk, Py_ssize_t *bytes)
+write_to(const Objects *at, PyObject *reader, PyObject *chunk, PyObject *acks, Py_ssize_t *bytes)
 {
-    PyObject *acks = Py_NewRef(FIELD_OF(reader, Connection, acks));
     Py_ssize_t sent = 0, size = PyBytes_GET_SIZE(chunk) + (acks == Py_None ? 0 : PyBytes_GET_SIZE(acks));
-    int status = waits(at, reader);
-    if (status == 0) {
+    int waiting = waits(at, reader);
+    if (waiting < 0) {
+        return -1;
+    }
+    if (!waiting) {
         sent = send_now(at, reader, chunk, acks);
     }
-    set_field(&FIELD_OF(reader, Connection, acks), Py_NewRef(Py_None));
-    if (status >= 0) {
-        *bytes += size;
-        status = sent < size ? hand_over(at, reader, chunk, acks, sent) : 0;
-    }
-    Py_DECREF(acks);
-    return status;
+    *bytes += size;
+    return sent < size ? hand_over(at, reader, chunk, acks, sent) : 0;
 }
 
 /* Whether a member gets this chunk and nothing else before it. */
@@ -106,11 +104,32 @@ write_members(const Objects *at, PyObject *members, PyObject *ahead, PyObject *c
         PyObject *reader = PyList_GET_ITEM(readers, i);
         if (gets_only_this(at, reader, ahead)) {
             *writes += 1;
-            status = write_to(at, reader, chunk, bytes);
+            PyObject *acks = FIELD_OF(reader, Connection, acks);
+            FIELD_OF(reader, Connection, acks) = Py_NewRef(Py_None);
+            status = write_to(at, reader, chunk, acks, bytes);
+            Py_DECREF(acks);
         } else {
             status = PyList_Append(others, reader);
         }
     }
     Py_XDECREF(readers);
+    return status;
+}
+
+int
+write_readers(const Objects *at, PyObject *readers, PyObject *chunk)
+{
+    Py_ssize_t bytes = 0;
+    int status = 0;
+    for (Py_ssize_t i = 0; status == 0 && i < PyList_GET_SIZE(readers); i++) {
+        PyObject *reader = Py_NewRef(PyList_GET_ITEM(readers, i));
+        if (IS(reader, Connection)) {
+            status = write_to(at, reader, chunk, Py_None, &bytes);
+        } else {
+            PyErr_SetString(PyExc_TypeError, "only connections can be written to");
+            status = -1;
+        }
+        Py_DECREF(reader);
+    }
     return status;
 }
