@@ -102,6 +102,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     servers: tuple[str, ...]
     figure: str
     bars: tuple[Bar, ...]
+    times: int = 1  # as many rounds as for others: where a figure scatters much
 
 
 def read_rows() -> dict[str, Row]:
@@ -267,7 +268,7 @@ def run(rows: Sequence[Row], rounds: int, seconds: float, warmup: float) -> Resu
         bench = Bench(Path(name), seconds, warmup)
         for row in rows:
             results: dict[str, list[Result]] = {server: [] for server in row.servers}
-            for _ in range(rounds):
+            for _ in range(rounds * row.times):
                 for server in row.servers:
                     results[server].append(bench.measure(row, server))
             raw[row.name] = results
@@ -334,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = read_rows()
     parser.add_argument("rows", nargs="*", metavar="row", help=f"some of {', '.join(known)}; all without")
-    parser.add_argument("--quick", action="store_true", help="about five minutes: short runs, so a wider spread")
+    parser.add_argument("--quick", action="store_true", help="about six minutes: short runs, so a wider spread")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="measured seconds of each run: 3, or 1 with --quick")
     given = parser.parse_args()
