@@ -1,7 +1,6 @@
 """Faults of our own in the middle of something: everybody who waits is answered, and the next try works."""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,24 +9,11 @@ from palaver.chat.conversation import Conversation
 from palaver.chat.joining import Joining
 from palaver.chat.rooms import Ring
 from palaver.server.performer import Performer
+from tests.failing import failing_once
 from tests.faults.server.chatting import chatting, join
 from tests.unit.server.serving import until
 
 NAMES = ("ada", "bob", "cyd")
-
-
-def failing_once(method: Callable[..., Any], at: int) -> Callable[..., Any]:
-    """The method, but that its call number `at` fails."""
-    calls = 0
-
-    def call(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == at:
-            raise RuntimeError("a fault of ours")
-        return method(*arguments)
-
-    return call
 
 
 @pytest.mark.parametrize(

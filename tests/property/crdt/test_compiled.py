@@ -7,8 +7,6 @@ import gc
 import random
 import sys
 from collections.abc import Callable, Iterator
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +19,7 @@ import hatch_build
 from palaver.crdt import joining
 from palaver.crdt.joining import Changes, put
 from palaver.crdt.order import NOTHING
+from tests.compiling import built
 
 compiled: ModuleType = pytest.importorskip("palaver.crdt._joining", reason="it is not built: no C compiler or Python.h")
 SOURCE = Path(joining.__file__).with_name("_joining.c")
@@ -242,15 +241,7 @@ MUTANTS = {
 
 def loaded(source: str, folder: Path) -> ModuleType:
     (folder / "_joining.c").write_text(source)
-    why_not = hatch_build.build([folder / "_joining.c"], folder / hatch_build.JOINING.name)
-    assert not why_not
-    name = "palaver.crdt._joining"
-    spec = spec_from_loader(name, ExtensionFileLoader(name, str(folder / hatch_build.JOINING.name)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return built(hatch_build.JOINING, [folder / "_joining.c"], folder)
 
 
 def test_what_is_compiled_here_is_as_good(tmp_path: Path) -> None:

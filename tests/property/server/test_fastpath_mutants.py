@@ -2,8 +2,6 @@
 
 import asyncio
 import shutil
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +12,7 @@ import hatch_build
 from palaver.chat.settings import ChatSettings
 from palaver.server import fastpath
 from palaver.server.bounds import Bounds
+from tests.compiling import built
 from tests.property.server.test_fastpath import all_bounds, all_settings, all_steps, tell
 
 pytestmark = pytest.mark.skipif(not fastpath.COMPILED, reason="there is no C compiler or no Python.h here")
@@ -76,15 +75,7 @@ MUTANTS = {
 
 def loaded(folder: Path) -> ModuleType:
     """The module that the C files in a folder make."""
-    target = folder / hatch_build.FAST_PATH.name
-    assert not hatch_build.build(sorted(folder.glob("*.c")), target, "-O0")
-    name = "palaver.server.fastpath._fastpath"
-    spec = spec_from_loader(name, ExtensionFileLoader(name, str(target)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return built(hatch_build.FAST_PATH, sorted(folder.glob("*.c")), folder, "-O0")
 
 
 def compare(examples: int) -> None:

@@ -5,7 +5,7 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from palaver.server.fanout import Fanout
 from palaver.server.fanout_room import FanoutRoom
 from palaver.server.fastpath.ordinary import OrdinaryPath
 from palaver.server.shell import Shell
+from tests.failing import failing_once
 from tests.property.server.test_inbound import frame
 from tests.property.server.twins import Clock, Side, encode
 from tests.unit.server.readers import unframe
@@ -148,18 +149,6 @@ async def test_what_does_not_come_as_one_whole_frame_is_left_to_the_ordinary_way
 
     assert side.shell.stats.fast_in == 0
     assert {shown["text"] for shown in said(side, 1)} == {"hello"}
-
-
-def failing_once(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, but that its first call fails."""
-    calls = iter([RuntimeError("a fault of ours")])
-
-    def call(*arguments: Any) -> Any:
-        for error in calls:
-            raise error
-        return method(*arguments)
-
-    return call
 
 
 @needs_it
