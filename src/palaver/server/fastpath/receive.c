@@ -214,7 +214,11 @@ next_id(const FastPath *self)
 {
     const Objects *at = self->at;
     PyObject *ids = FIELD_OF(self->state, State, message_ids);
-    if (!IS(ids, MessageIds) || add_to_field(&FIELD_OF(ids, MessageIds, _count), 1) < 0) {
+    if (!IS(ids, MessageIds)) {
+        PyErr_SetString(PyExc_TypeError, "State.message_ids are no MessageIds");
+        return NULL;
+    }
+    if (add_to_field(&FIELD_OF(ids, MessageIds, _count), 1) < 0) {
         return NULL;
     }
     return PyUnicode_FromFormat("%U%S", FIELD_OF(ids, MessageIds, _prefix), FIELD_OF(ids, MessageIds, _count));
